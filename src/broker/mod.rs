@@ -1,0 +1,1 @@
+//! The Kafka listener: connections, dispatch, one handler file per API.

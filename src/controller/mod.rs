@@ -1,0 +1,1 @@
+//! The controller: openraft adapter, its stores, gRPC services, liveness, metadata feed.

@@ -1,0 +1,1 @@
+//! Runs the group machines on `__consumer_offsets`.

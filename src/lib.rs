@@ -1,0 +1,24 @@
+//! Ottla: a Kafka-compatible, KRaft-style clustered broker.
+//!
+//! The modules form a house of rows; a module may use only modules of lower rows, and
+//! `tests/layering.rs` enforces it. ARCHITECTURE.md draws the map.
+
+#![deny(unsafe_code)]
+
+pub mod broker;
+pub mod cli;
+pub mod cluster;
+pub mod config;
+pub mod controller;
+pub mod coordinator;
+pub mod group;
+pub mod log;
+pub mod metadata;
+pub mod model;
+pub mod node;
+pub mod observability;
+pub mod partition;
+pub mod protocol;
+pub mod record;
+pub mod replication;
+pub mod rpc;

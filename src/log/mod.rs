@@ -1,0 +1,1 @@
+//! The log on disk: segments, indexes, leader epochs, producer state, recovery, retention.

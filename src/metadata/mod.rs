@@ -1,0 +1,1 @@
+//! The cluster's metadata machine: image, commands, records, decide, replay.

@@ -1,0 +1,1 @@
+//! Composition root: roles become tasks; start, drain, stop.

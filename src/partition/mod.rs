@@ -1,0 +1,1 @@
+//! The replicas hosted here: append, read, waiters.

@@ -1,0 +1,1 @@
+//! Kafka's wire: frames, headers, the schema of every API we serve, the version table.

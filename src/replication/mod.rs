@@ -1,0 +1,1 @@
+//! One partition's replication machine: leader, follower, ISR, high watermark.

@@ -1,0 +1,1 @@
+//! Generated from proto/: metadata records, Raft and controller services.
