@@ -1,1 +1,16 @@
-//! One partition's replication machine: leader, follower, ISR, high watermark.
+//! One partition's replication machine: who is in sync, and how far every reader may read.
+//!
+//! Pure: no disk, socket, task or clock; events and times come in, [`Effect`]s go out, and `partition` carries
+//! them out. It must never raise the high watermark past what every member of the *maximal* ISR holds
+//! (invariant A5), and never count a shrink before the controller has decided it.
+
+mod effect;
+mod isr;
+mod leader;
+
+pub use effect::Effect;
+pub use isr::{IsrMember, IsrProposal};
+pub use leader::{FollowerFetch, Leader, LeaderStart};
+
+#[cfg(test)]
+mod script_tests;
