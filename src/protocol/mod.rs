@@ -1,1 +1,33 @@
-//! Kafka's wire: frames, headers, the schema of every API we serve, the version table.
+//! Kafka's wire: headers, frames, and the schema of every API we speak.
+//!
+//! Messages are declared once (`schema!`, see schema.rs; one file per API in messages/), and from the
+//! declaration come the types, their decoding and encoding. Decoding is safe against any bytes: it does
+//! not panic and does not allocate by a length that a frame only claims. Which versions a broker
+//! serves is not said here but in its dispatch table.
+
+#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod api_key;
+mod error;
+mod field;
+mod frame;
+mod header;
+mod message;
+pub mod messages;
+mod reader;
+mod records;
+mod schema;
+mod writer;
+
+pub use api_key::{ApiKey, ApiVisitor, SchemaVersions, visit_apis};
+pub use error::{DecodeError, DecodeFault};
+pub use field::{Field, FieldSchema, FieldType, Nullable, Structure};
+pub use frame::{
+    EncodedFrame, FRAME_LENGTH_SIZE, decode_response, encode_request, encode_response, encode_response_into,
+};
+pub use header::{RequestHeader, ResponseHeader};
+pub use message::{Message, Request};
+pub use messages::*;
+pub use reader::Reader;
+pub use records::Records;
+pub use writer::{ExternalMark, Writer};

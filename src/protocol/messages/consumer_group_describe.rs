@@ -1,0 +1,52 @@
+//! ConsumerGroupDescribe: ?
+
+use crate::model::{ErrorCode, Uuid};
+use crate::protocol::schema::schema;
+
+schema! {
+    message ConsumerGroupDescribeRequest (versions 0..=1, flexible 0..) {
+        group_ids: Vec<String> [0..],
+        include_authorized_operations: bool [0..],
+    }
+
+    message ConsumerGroupDescribeResponse (versions 0..=1, flexible 0..) {
+        throttle_time_ms: i32 [0..],
+        groups: Vec<ConsumerGroupDescribeGroup> [0..],
+    }
+
+    struct ConsumerGroupDescribeGroup {
+        error_code: ErrorCode [0..],
+        error_message: Option<String> [0.., null 0..],
+        group_id: String [0..],
+        group_state: String [0..],
+        group_epoch: i32 [0..],
+        assignment_epoch: i32 [0..],
+        assignor_name: String [0..],
+        members: Vec<ConsumerGroupDescribeMember> [0..],
+        authorized_operations: i32 [0.., default i32::MIN],
+    }
+
+    struct ConsumerGroupDescribeMember {
+        member_id: String [0..],
+        instance_id: Option<String> [0.., null 0..],
+        rack_id: Option<String> [0.., null 0..],
+        member_epoch: i32 [0..],
+        client_id: String [0..],
+        client_host: String [0..],
+        subscribed_topic_names: Vec<String> [0..],
+        subscribed_topic_regex: Option<String> [0.., null 0..],
+        assignment: ConsumerGroupDescribeAssignment [0..],
+        target_assignment: ConsumerGroupDescribeAssignment [0..],
+        member_type: i8 [1.., default -1],
+    }
+
+    struct ConsumerGroupDescribeTopicPartitions {
+        topic_id: Uuid [0..],
+        topic_name: String [0..],
+        partitions: Vec<i32> [0..],
+    }
+
+    struct ConsumerGroupDescribeAssignment {
+        topic_partitions: Vec<ConsumerGroupDescribeTopicPartitions> [0..],
+    }
+}

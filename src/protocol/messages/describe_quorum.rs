@@ -1,0 +1,61 @@
+//! DescribeQuorum: ?
+
+use crate::model::{ErrorCode, Uuid};
+use crate::protocol::schema::schema;
+
+schema! {
+    message DescribeQuorumRequest (versions 0..=2, flexible 0..) {
+        topics: Vec<DescribeQuorumTopic> [0..],
+    }
+
+    struct DescribeQuorumTopic {
+        topic_name: String [0..],
+        partitions: Vec<DescribeQuorumPartition> [0..],
+    }
+
+    struct DescribeQuorumPartition {
+        partition_index: i32 [0..],
+    }
+
+    message DescribeQuorumResponse (versions 0..=2, flexible 0..) {
+        error_code: ErrorCode [0..],
+        error_message: Option<String> [2.., null 2..],
+        topics: Vec<DescribeQuorumTopicResponse> [0..],
+        nodes: Vec<DescribeQuorumNode> [2..],
+    }
+
+    struct DescribeQuorumTopicResponse {
+        topic_name: String [0..],
+        partitions: Vec<DescribeQuorumPartitionResponse> [0..],
+    }
+
+    struct DescribeQuorumPartitionResponse {
+        partition_index: i32 [0..],
+        error_code: ErrorCode [0..],
+        error_message: Option<String> [2.., null 2..],
+        leader_id: i32 [0..],
+        leader_epoch: i32 [0..],
+        high_watermark: i64 [0..],
+        current_voters: Vec<DescribeQuorumReplicaState> [0..],
+        observers: Vec<DescribeQuorumReplicaState> [0..],
+    }
+
+    struct DescribeQuorumNode {
+        node_id: i32 [2..],
+        listeners: Vec<DescribeQuorumListener> [2..],
+    }
+
+    struct DescribeQuorumListener {
+        name: String [2..],
+        host: String [2..],
+        port: u16 [2..],
+    }
+
+    struct DescribeQuorumReplicaState {
+        replica_id: i32 [0..],
+        replica_directory_id: Uuid [2..],
+        log_end_offset: i64 [0..],
+        last_fetch_timestamp: i64 [1.., default -1],
+        last_caught_up_timestamp: i64 [1.., default -1],
+    }
+}

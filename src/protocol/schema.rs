@@ -1,0 +1,207 @@
+//! The form in which messages are declared.
+//!
+//! ```text
+//! schema! {
+//!     /// What the message is for.
+//!     message ExampleRequest (versions 0..=5, flexible 3..) {
+//!         name: String [0..],                                 // in every version
+//!         rack: Option<String> [2.., null 4..],               // from version 2 on, nullable from 4 on
+//!         leader_id: i32 [1..=3, default -1],                 // -1 where the version does not have it
+//!         epoch: i32 [3.., default -1, tag 0],                // a tagged field, sent unless it is -1
+//!         partitions: Vec<ExamplePartition> [0..],
+//!     }
+//!
+//!     struct ExamplePartition {
+//!         index: i32 [0..],
+//!     }
+//! }
+//! ```
+//!
+//! A message without `flexible` has no flexible version. A struct's fields follow the version of the
+//! message it is part of. Tagged fields stand in the order of their tags. Of each struct come its type,
+//! `Default`, decoding, encoding, and the schema as data.
+
+use std::ops::{Bound, RangeBounds};
+
+use super::field::{Field, FieldSchema};
+
+/// The first and the last version of a range.
+pub(super) fn bounds(range: impl RangeBounds<i16>) -> (i16, i16) {
+    let first = match range.start_bound() {
+        Bound::Included(&first) => first,
+        Bound::Excluded(_) | Bound::Unbounded => 0,
+    };
+    match range.end_bound() {
+        Bound::Included(&last) => (first, last),
+        Bound::Excluded(_) | Bound::Unbounded => (first, i16::MAX),
+    }
+}
+
+/// A field as data. Its type comes from a function that would read it.
+pub(super) fn describe<S, T: Field>(
+    name: &'static str,
+    versions: impl RangeBounds<i16>,
+    tag: Option<u32>,
+    _: fn(&S) -> &T,
+) -> FieldSchema {
+    FieldSchema { name, versions: bounds(versions), nullable: None, tag, field_type: T::field_type() }
+}
+
+/// The same for a field that may be null.
+pub(super) fn describe_optional<S, T: Field>(
+    name: &'static str,
+    versions: impl RangeBounds<i16>,
+    nullable: impl RangeBounds<i16>,
+    tag: Option<u32>,
+    _: fn(&S) -> &Option<T>,
+) -> FieldSchema {
+    let nullable = Some(bounds(nullable));
+    FieldSchema { name, versions: bounds(versions), nullable, tag, field_type: T::field_type() }
+}
+
+/// Declares messages and structs; the module's documentation shows the form.
+macro_rules! schema {
+    ($(
+        $(#[$meta:meta])*
+        $kind:ident $name:ident $((versions $versions:expr $(, flexible $flexible:literal ..)?))? {
+            $(
+                $(#[$field_meta:meta])*
+                $field:ident : $type:ty
+                    [$present:expr $(, null $null:expr)? $(, default $default:expr)? $(, tag $tag:literal)?],
+            )*
+        }
+    )*) => {$(
+        $(#[$meta])*
+        #[derive(Clone, PartialEq, Debug)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($field: schema!(@default $($default)?),)* }
+            }
+        }
+
+        impl $crate::protocol::field::Structure for $name {
+            fn fields() -> Vec<$crate::protocol::field::FieldSchema> {
+                vec![$(schema!(@describe $name, $field, ($present), ($($null)?), ($($tag)?))),*]
+            }
+
+            #[allow(unused_variables, reason = "a struct may have all its fields in every version")]
+            fn decode_fields(
+                reader: &mut $crate::protocol::Reader<'_>,
+            ) -> Result<Self, $crate::protocol::DecodeError> {
+                let version = reader.version();
+                let mut value = Self::default();
+                $(schema!(@decode reader, version, value, $name, $field, ($present), ($($null)?), ($($tag)?));)*
+                schema!(@decode_tags reader, ($($($tag)?)*), |reader, tag| {
+                    $(schema!(@decode_tag reader, version, value, $name, $field, tag,
+                        ($present), ($($null)?), ($($tag)?));)*
+                    Ok(false)
+                });
+                Ok(value)
+            }
+
+            #[allow(unused_variables, reason = "a struct may have all its fields in every version")]
+            fn encode_fields(&self, writer: &mut $crate::protocol::Writer) {
+                let version = writer.version();
+                $(schema!(@encode writer, version, self.$field, ($present), ($($null)?), ($($tag)?));)*
+                if writer.is_flexible() {
+                    writer.unsigned_varint(
+                        0 $(+ schema!(@count_tag version, self.$field, ($present), ($($default)?), ($($tag)?)))*
+                    );
+                    $(schema!(@encode_tag writer, version, self.$field,
+                        ($present), ($($null)?), ($($default)?), ($($tag)?));)*
+                }
+            }
+        }
+
+        $(impl $crate::protocol::Message for $name {
+            const NAME: &'static str = stringify!($name);
+            const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
+            const FLEXIBLE_FROM: i16 = schema!(@flexible $($flexible)?);
+        })?
+    )*};
+
+    (@flexible) => { i16::MAX };
+    (@flexible $from:literal) => { $from };
+
+    (@default) => { Default::default() };
+    (@default $default:expr) => { $default };
+
+    (@tag) => { None };
+    (@tag $tag:literal) => { Some($tag) };
+
+    (@describe $name:ident, $field:ident, ($present:expr), (), ($($tag:literal)?)) => {
+        $crate::protocol::schema::describe(
+            stringify!($field), $present, schema!(@tag $($tag)?), |value: &$name| &value.$field)
+    };
+    (@describe $name:ident, $field:ident, ($present:expr), ($null:expr), ($($tag:literal)?)) => {
+        $crate::protocol::schema::describe_optional(
+            stringify!($field), $present, $null, schema!(@tag $($tag)?), |value: &$name| &value.$field)
+    };
+
+    // One value, without regard to whether it is tagged. A failure names the field.
+    (@read $reader:ident, $version:ident, $name:ident, $field:ident, ()) => {
+        $crate::protocol::field::Field::decode($reader)
+            .map_err(|error| error.within(concat!(stringify!($name), ".", stringify!($field))))?
+    };
+    (@read $reader:ident, $version:ident, $name:ident, $field:ident, ($null:expr)) => {
+        $crate::protocol::field::decode_optional($reader, ($null).contains(&$version))
+            .map_err(|error| error.within(concat!(stringify!($name), ".", stringify!($field))))?
+    };
+    (@write $writer:ident, $version:ident, $value:expr, ()) => {
+        $crate::protocol::field::Field::encode(&$value, $writer)
+    };
+    (@write $writer:ident, $version:ident, $value:expr, ($null:expr)) => {
+        $crate::protocol::field::encode_optional($value.as_ref(), $writer, ($null).contains(&$version))
+    };
+
+    (@decode $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
+        ($present:expr), $null:tt, ()) => {
+        if ($present).contains(&$version) {
+            $value.$field = schema!(@read $reader, $version, $name, $field, $null);
+        }
+    };
+    (@decode $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
+        ($present:expr), $null:tt, ($tag:literal)) => {};
+
+    (@encode $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ()) => {
+        if ($present).contains(&$version) {
+            schema!(@write $writer, $version, $value, $null);
+        }
+    };
+    (@encode $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ($tag:literal)) => {};
+
+    (@decode_tags $reader:ident, (), $read:expr) => { $reader.skip_tagged_fields()? };
+    (@decode_tags $reader:ident, ($($tag:literal)+), $read:expr) => { $reader.tagged_fields(&mut $read)? };
+
+    (@decode_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
+        ($present:expr), $null:tt, ()) => {};
+    (@decode_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
+        ($present:expr), $null:tt, ($tag:literal)) => {
+        if $seen == $tag && ($present).contains(&$version) {
+            $value.$field = schema!(@read $reader, $version, $name, $field, $null);
+            return Ok(true);
+        }
+    };
+
+    // A tagged field is sent when its version has it and it is not at its default.
+    (@is_sent $version:ident, $value:expr, $present:expr, ($($default:expr)?)) => {
+        ($present).contains(&$version) && $crate::protocol::field::differs(&$value, schema!(@default $($default)?))
+    };
+    (@count_tag $version:ident, $value:expr, ($present:expr), $default:tt, ()) => { 0 };
+    (@count_tag $version:ident, $value:expr, ($present:expr), $default:tt, ($tag:literal)) => {
+        u32::from(schema!(@is_sent $version, $value, $present, $default))
+    };
+    (@encode_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt, ()) => {};
+    (@encode_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt,
+        ($tag:literal)) => {
+        if schema!(@is_sent $version, $value, $present, $default) {
+            $writer.tagged_field($tag, &mut |writer| schema!(@write writer, $version, $value, $null));
+        }
+    };
+}
+
+pub(super) use schema;
