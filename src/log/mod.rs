@@ -1,1 +1,41 @@
-//! The log on disk: segments, indexes, leader epochs, producer state, recovery, retention.
+//! Logs on disk: the segments of a partition and of the Raft log, in Kafka's formats.
+//!
+//! Row 2, synchronous. [`SegmentedLog`] stores record batches in segments with an offset and a time
+//! index. [`PartitionLog`] is a Kafka partition on top of it: leader epochs, producer state, retention,
+//! DeleteRecords, recovery. [`LogReader`] reads both without their lock, so that a fetch never waits on
+//! an append. [`DataDirectory`] is one entry of `log.dirs` with its checkpoint files and markers.
+//!
+//! What never happens here: a sync of a file under the partition's lock (a [`FlushHandle`] does that
+//! outside), a clock read (time is an argument), a silent cut of bytes below the recovery point
+//! (invariant A19), and a file opened other than through [`Disk`].
+
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
+
+mod append;
+mod config;
+mod data_directory;
+mod disk;
+mod error;
+mod file_names;
+mod file_pool;
+mod flush;
+mod markers;
+mod meta_properties;
+mod partition_log;
+mod producer_state;
+mod reader;
+mod segmented_log;
+
+pub use append::{AppendInfo, AppendOutcome, ProducerRefusal};
+pub use config::{CleanupPolicy, LogConfig};
+pub use data_directory::DataDirectory;
+pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile};
+pub use error::LogError;
+pub use file_pool::FilePool;
+pub use flush::{FlushHandle, Flushed};
+pub use markers::{CleanShutdown, RunMarker};
+pub use meta_properties::MetaProperties;
+pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome};
+pub use producer_state::ProducerInfo;
+pub use reader::{FileSlice, LogRead, LogReader, TimestampTarget, TimestampedOffset};
+pub use segmented_log::{Damage, DamageReason, SegmentedLog};

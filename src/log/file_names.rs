@@ -1,0 +1,133 @@
+//! Kafka's names of files and directories.
+//!
+//! | name | what |
+//! |---|---|
+//! | `<topic>-<partition>/` | a partition's directory |
+//! | `<topic>-<partition>.<id>-delete/` | the same, to be removed |
+//! | `00000000000000000042.log` | batches from offset 42 on |
+//! | `….index` `….timeindex` `….txnindex` | its indexes |
+//! | `00000000000000000042.snapshot` | producer state before offset 42 |
+//! | `….deleted` | a file to be removed |
+
+use crate::model::{Offset, TopicPartition, Uuid, validate_topic_name};
+
+/// Appended to the name of a file that is to be removed.
+pub const DELETED_SUFFIX: &str = ".deleted";
+/// Ends the name of a partition directory that is to be removed.
+pub const DELETE_DIRECTORY_SUFFIX: &str = "-delete";
+/// `leader-epoch-checkpoint`, in each partition's directory.
+pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
+/// `partition.metadata`, in each partition's directory.
+pub const PARTITION_METADATA: &str = "partition.metadata";
+
+/// What a file named after an offset holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileKind {
+    /// `.log`
+    Log,
+    /// `.index`
+    OffsetIndex,
+    /// `.timeindex`
+    TimeIndex,
+    /// `.txnindex`
+    TransactionIndex,
+    /// `.snapshot`
+    ProducerSnapshot,
+}
+
+impl FileKind {
+    const ALL: [FileKind; 5] = [
+        FileKind::Log,
+        FileKind::OffsetIndex,
+        FileKind::TimeIndex,
+        FileKind::TransactionIndex,
+        FileKind::ProducerSnapshot,
+    ];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            FileKind::Log => ".log",
+            FileKind::OffsetIndex => ".index",
+            FileKind::TimeIndex => ".timeindex",
+            FileKind::TransactionIndex => ".txnindex",
+            FileKind::ProducerSnapshot => ".snapshot",
+        }
+    }
+}
+
+/// The name of a file: twenty digits of offset and the suffix of its kind.
+pub fn file_name(offset: Offset, kind: FileKind) -> String {
+    format!("{offset:020}{}", kind.suffix())
+}
+
+/// Takes such a name apart; `None` for any other.
+pub fn parse_file_name(name: &str) -> Option<(Offset, FileKind)> {
+    let (digits, suffix) = name.split_at_checked(20)?;
+    let kind = FileKind::ALL.into_iter().find(|kind| kind.suffix() == suffix)?;
+    if !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    Some((digits.parse().ok()?, kind))
+}
+
+/// The directory of a partition.
+pub fn partition_directory_name(partition: &TopicPartition) -> String {
+    partition.to_string()
+}
+
+/// The partition of a directory; `None` for names that are none of ours.
+pub fn parse_partition_directory_name(name: &str) -> Option<TopicPartition> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    validate_topic_name(topic).ok()?;
+    let number: i32 = partition.parse().ok()?;
+    // "a-01" and "a-+1" are not names that we write.
+    (number >= 0 && number.to_string() == partition).then(|| TopicPartition::new(topic, number))
+}
+
+/// The name of a partition's directory that is to be removed; `id` makes it unlike all others. The
+/// topic's name is shortened so that the whole stays below 255 bytes, as Kafka does.
+pub fn deleted_directory_name(partition: &TopicPartition, id: Uuid) -> String {
+    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let end = format!("-{}.{hex}{DELETE_DIRECTORY_SUFFIX}", partition.partition);
+    let topic: String = partition.topic.chars().take(255 - end.len()).collect();
+    topic + &end
+}
+
+/// True for the name of a directory that is to be removed.
+pub fn is_deleted_directory_name(name: &str) -> bool {
+    name.strip_suffix(DELETE_DIRECTORY_SUFFIX)
+        .and_then(|rest| rest.rsplit_once('.'))
+        .is_some_and(|(_, hex)| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_files() {
+        assert_eq!(file_name(42, FileKind::Log), "00000000000000000042.log");
+        assert_eq!(parse_file_name("00000000000000000042.timeindex"), Some((42, FileKind::TimeIndex)));
+        for other in
+            ["42.log", "00000000000000000042.log.deleted", "000000000000000000x2.log", "99999999999999999999.log"]
+        {
+            assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn names_of_directories() {
+        let partition = TopicPartition::new("a-b.c", 7);
+        assert_eq!(partition_directory_name(&partition), "a-b.c-7");
+        assert_eq!(parse_partition_directory_name("a-b.c-7"), Some(partition.clone()));
+        for other in ["a", "a-", "a-01", "a--1", "-1", "a/b-1"] {
+            assert_eq!(parse_partition_directory_name(other), None, "{other}");
+        }
+        let deleted = deleted_directory_name(&partition, Uuid([0xab; 16]));
+        assert_eq!(deleted, format!("a-b.c-7.{}-delete", "ab".repeat(16)));
+        assert!(is_deleted_directory_name(&deleted));
+        assert!(parse_partition_directory_name(&deleted).is_none());
+        let long = deleted_directory_name(&TopicPartition::new("x".repeat(249), 12345), Uuid::ZERO);
+        assert_eq!(long.len(), 255);
+    }
+}
