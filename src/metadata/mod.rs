@@ -1,1 +1,38 @@
 //! The cluster's metadata machine: image, commands, records, decide, replay.
+//!
+//! ```text
+//!             leader of the quorum only                          every node
+//!   command ─▶ Batch::decide(image, command) ─▶ records ─▶ log ─▶ ClusterImage::replay(record)
+//!                        └▶ reply                                        └▶ ImageDelta(old, new)
+//! ```
+//!
+//! The leader decides over an image and the log carries the facts that follow; [`ClusterImage::replay`]
+//! is the only code that changes an image, and so the only code that all versions must agree on.
+//! `decide` is total: a refusal is a reply.
+//!
+//! Everything here is pure: no clock, no disk, no socket, no randomness, no hash order. Random values
+//! (topic ids, placement seeds) arrive inside the command. The records, commands and replies are the
+//! prost messages of proto/metadata.proto ([`crate::rpc::metadata`]).
+
+mod broker_image;
+mod brokers_to_isrs;
+mod changes;
+mod cluster_control;
+mod decide;
+mod draft;
+mod image;
+mod record;
+mod replay;
+mod schema;
+mod snapshot;
+mod topic_image;
+
+pub use broker_image::BrokerImage;
+pub use changes::ImageDelta;
+pub use decide::Batch;
+pub use draft::ClusterDefaults;
+pub use image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
+pub use record::{uuid_bytes, uuid_from_bytes};
+pub use replay::ReplayError;
+pub use schema::ConfigSchema;
+pub use topic_image::{PartitionImage, TopicImage};

@@ -1,0 +1,77 @@
+//! What the cluster knows about one registered broker.
+
+use std::sync::Arc;
+
+use super::record::{uuid_bytes, uuid_from_bytes};
+use super::replay::ReplayError;
+use crate::model::{BrokerEpoch, BrokerId, DirectoryId, Uuid};
+use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature};
+
+/// One life of a broker, from its registration record on.
+#[derive(Clone, PartialEq, Debug)]
+pub struct BrokerImage {
+    /// Its `node.id`.
+    pub id: BrokerId,
+    /// The metadata index of its registration record.
+    pub epoch: BrokerEpoch,
+    /// Drawn by the broker at its start.
+    pub incarnation_id: Uuid,
+    /// The identities of its data directories.
+    pub directory_ids: Vec<DirectoryId>,
+    /// One per listener.
+    pub endpoints: Vec<Endpoint>,
+    /// `broker.rack`.
+    pub rack: Option<Arc<str>>,
+    /// The levels of each feature that it can run at.
+    pub features: Vec<SupportedFeature>,
+    /// A fenced broker leads nothing and is in no ISR (invariant D8).
+    pub fenced: bool,
+    /// It wants to stop, and gets no new leadership.
+    pub in_controlled_shutdown: bool,
+}
+
+impl BrokerImage {
+    /// True when the broker may lead and be in an ISR.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// The endpoint of the listener with this name.
+    pub fn endpoint(&self, listener_name: &str) -> Option<&Endpoint> {
+        self.endpoints.iter().find(|endpoint| endpoint.name.eq_ignore_ascii_case(listener_name))
+    }
+
+    pub(super) fn from_record(record: &RegisterBrokerRecord) -> Result<Self, ReplayError> {
+        let directory_ids = record
+            .directory_ids
+            .iter()
+            .map(|id| Ok(DirectoryId(uuid_from_bytes(id).ok_or(ReplayError::InvalidId { field: "directory_ids" })?)))
+            .collect::<Result<_, ReplayError>>()?;
+        Ok(Self {
+            id: BrokerId(record.broker_id),
+            epoch: BrokerEpoch(record.broker_epoch),
+            incarnation_id: uuid_from_bytes(&record.incarnation_id)
+                .ok_or(ReplayError::InvalidId { field: "incarnation_id" })?,
+            directory_ids,
+            endpoints: record.endpoints.clone(),
+            rack: record.rack.as_deref().map(Arc::from),
+            features: record.features.clone(),
+            fenced: record.fenced,
+            in_controlled_shutdown: record.in_controlled_shutdown,
+        })
+    }
+
+    pub(super) fn to_record(&self) -> RegisterBrokerRecord {
+        RegisterBrokerRecord {
+            broker_id: self.id.0,
+            broker_epoch: self.epoch.0,
+            incarnation_id: uuid_bytes(self.incarnation_id),
+            directory_ids: self.directory_ids.iter().map(|id| uuid_bytes(id.0)).collect(),
+            endpoints: self.endpoints.clone(),
+            rack: self.rack.as_deref().map(str::to_owned),
+            features: self.features.clone(),
+            fenced: self.fenced,
+            in_controlled_shutdown: self.in_controlled_shutdown,
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Where a decision is written down: an image, and the records that lead away from where it began.
+
+use std::sync::Arc;
+
+use super::image::{ClusterImage, ConfigResource};
+use super::schema::ConfigSchema;
+use super::topic_image::TopicImage;
+use crate::model::ErrorCode;
+use crate::rpc::metadata::MetadataRecord;
+
+/// What holds for the whole cluster unless something more special says otherwise. From the properties of
+/// the deciding controller; the dynamic default of all brokers goes before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterDefaults {
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i32,
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: i32,
+    /// `unclean.leader.election.enable`.
+    pub unclean_leader_election_enable: bool,
+    /// How many partitions the cluster may hold in all.
+    pub partition_count_max: usize,
+}
+
+impl Default for ClusterDefaults {
+    fn default() -> Self {
+        Self {
+            num_partitions: 1,
+            default_replication_factor: 1,
+            min_insync_replicas: 1,
+            unclean_leader_election_enable: false,
+            partition_count_max: 200_000,
+        }
+    }
+}
+
+/// The answer to a command, or to one of its items, that cannot be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    pub(super) code: ErrorCode,
+    pub(super) message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// An image in the making. Each record is replayed as it is added, so that what is decided next sees it.
+pub(super) struct Draft<'a> {
+    image: ClusterImage,
+    records: Vec<MetadataRecord>,
+    defaults: &'a ClusterDefaults,
+    schema: &'a dyn ConfigSchema,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(image: ClusterImage, defaults: &'a ClusterDefaults, schema: &'a dyn ConfigSchema) -> Self {
+        Self { image, records: Vec::new(), defaults, schema }
+    }
+
+    /// A draft that goes on from here; what is added to it stays there until it is merged.
+    pub(super) fn branch(&self) -> Self {
+        Self::new(self.image.clone(), self.defaults, self.schema)
+    }
+
+    /// Takes over what a branch added.
+    pub(super) fn merge(&mut self, branch: Draft<'a>) {
+        self.image = branch.image;
+        self.records.extend(branch.records);
+    }
+
+    /// Adds a record.
+    ///
+    /// # Panics
+    /// When it cannot be replayed: a decision that contradicts the image it was made over is a bug.
+    pub(super) fn add(&mut self, record: impl Into<MetadataRecord>) {
+        let record = record.into();
+        if let Err(error) = self.image.replay(&record, self.next_index()) {
+            panic!("decided on a record that cannot be replayed: {error}: {record:?}");
+        }
+        self.records.push(record);
+    }
+
+    /// The metadata index of the next record.
+    pub(super) fn next_index(&self) -> i64 {
+        self.image.applied_index() + 1
+    }
+
+    pub(super) fn image(&self) -> &ClusterImage {
+        &self.image
+    }
+
+    pub(super) fn defaults(&self) -> &'a ClusterDefaults {
+        self.defaults
+    }
+
+    pub(super) fn schema(&self) -> &'a dyn ConfigSchema {
+        self.schema
+    }
+
+    pub(super) fn into_records(self) -> Vec<MetadataRecord> {
+        self.records
+    }
+
+    /// The value of a topic's key: set on the topic, else on all brokers, else nowhere.
+    fn topic_config(&self, topic: &str, key: &str) -> Option<&str> {
+        self.image
+            .config_value(&ConfigResource::topic(topic), key)
+            .or_else(|| self.image.config_value(&ConfigResource::default_broker(), key))
+    }
+
+    /// The size below which the ISR is too small to commit: `min.insync.replicas`, but never more than there
+    /// are replicas (invariants, MISR).
+    pub(super) fn effective_min_isr(&self, topic: &TopicImage, replica_count: usize) -> usize {
+        let configured = self
+            .topic_config(&topic.name, "min.insync.replicas")
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(self.defaults.min_insync_replicas);
+        usize::try_from(configured).unwrap_or(1).clamp(1, replica_count.max(1))
+    }
+
+    /// Whether a replica that may lack committed records may lead the topic's partitions.
+    pub(super) fn unclean_leader_election_enabled(&self, topic: &TopicImage) -> bool {
+        self.topic_config(&topic.name, "unclean.leader.election.enable")
+            .map_or(self.defaults.unclean_leader_election_enable, |value| value.trim().eq_ignore_ascii_case("true"))
+    }
+
+    /// The topic by name, or the refusal for one that does not exist.
+    pub(super) fn existing_topic(&self, name: &str) -> Result<Arc<TopicImage>, Refusal> {
+        self.image
+            .topic_by_name(name)
+            .cloned()
+            .ok_or_else(|| Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))
+    }
+}

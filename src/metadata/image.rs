@@ -1,0 +1,207 @@
+//! The image: all that a replay of the log says about the cluster.
+//!
+//! A clone costs a few reference counts, whatever the size of the cluster: the maps are persistent, and a
+//! topic is shared between versions of the image until one of them changes it. Reading is all that is
+//! offered here; `replay` is the only mutator.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+use super::broker_image::BrokerImage;
+use super::brokers_to_isrs::BrokersToIsrs;
+use super::topic_image::{PartitionImage, TopicImage};
+use crate::model::{BrokerId, ErrorCode, ProducerId, TopicId};
+
+/// What a configuration belongs to, by Kafka's numbers.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(i8)]
+pub enum ConfigResourceType {
+    /// A topic, by name.
+    Topic = 2,
+    /// A broker by its id, or with an empty name the default of all brokers.
+    Broker = 4,
+    /// A consumer group, by its id.
+    Group = 32,
+}
+
+impl ConfigResourceType {
+    /// The type with this number; the types that hold no configuration here are `None`.
+    pub fn from_code(code: i32) -> Option<Self> {
+        match code {
+            2 => Some(Self::Topic),
+            4 => Some(Self::Broker),
+            32 => Some(Self::Group),
+            _ => None,
+        }
+    }
+
+    /// Kafka's number.
+    pub fn code(self) -> i8 {
+        self as i8
+    }
+}
+
+/// What a configuration belongs to.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ConfigResource {
+    /// Whose.
+    pub resource_type: ConfigResourceType,
+    /// A topic's name, a broker's id in decimal (or empty: all brokers), a group's id.
+    pub name: Arc<str>,
+}
+
+impl ConfigResource {
+    /// The configuration of a topic.
+    pub fn topic(name: &str) -> Self {
+        Self { resource_type: ConfigResourceType::Topic, name: name.into() }
+    }
+
+    /// The configuration of one broker.
+    pub fn broker(id: BrokerId) -> Self {
+        Self { resource_type: ConfigResourceType::Broker, name: id.to_string().into() }
+    }
+
+    /// The dynamic default of all brokers.
+    pub fn default_broker() -> Self {
+        Self { resource_type: ConfigResourceType::Broker, name: "".into() }
+    }
+
+    /// The configuration of a consumer group.
+    pub fn group(id: &str) -> Self {
+        Self { resource_type: ConfigResourceType::Group, name: id.into() }
+    }
+}
+
+/// The keys set on one resource.
+pub type ConfigImage = BTreeMap<String, String>;
+
+/// The state of the whole cluster after the record at [`applied_index`](Self::applied_index).
+#[derive(Clone, Debug, Default)]
+pub struct ClusterImage {
+    pub(super) applied_index: i64,
+    pub(super) cluster_id: Option<Arc<str>>,
+    pub(super) features: OrdMap<Arc<str>, i32>,
+    pub(super) brokers: OrdMap<BrokerId, Arc<BrokerImage>>,
+    pub(super) topics: OrdMap<TopicId, Arc<TopicImage>>,
+    pub(super) topic_ids: OrdMap<Arc<str>, TopicId>,
+    /// Topics whose name holds a '.' or '_', by the name with '_' for '.': two topics that differ only in
+    /// these would share the names of their metrics.
+    pub(super) collision_names: OrdMap<String, Arc<str>>,
+    pub(super) configs: OrdMap<ConfigResource, Arc<ConfigImage>>,
+    pub(super) next_producer_id: ProducerId,
+    pub(super) brokers_to_isrs: BrokersToIsrs,
+    pub(super) partition_count: usize,
+}
+
+impl ClusterImage {
+    /// The metadata index of the last record replayed; 0 before the first.
+    pub fn applied_index(&self) -> i64 {
+        self.applied_index
+    }
+
+    /// Which cluster this is; `None` until it has been named.
+    pub fn cluster_id(&self) -> Option<&Arc<str>> {
+        self.cluster_id.as_ref()
+    }
+
+    /// The finalized level of a feature; 0 when it is off.
+    pub fn feature_level(&self, name: &str) -> i32 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
+    /// All finalized features with their levels, by name.
+    pub fn features(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.features.iter().map(|(name, level)| (name.as_ref(), *level))
+    }
+
+    /// A registered broker, fenced or not.
+    pub fn broker(&self, id: BrokerId) -> Option<&Arc<BrokerImage>> {
+        self.brokers.get(&id)
+    }
+
+    /// All registered brokers, by id.
+    pub fn brokers(&self) -> impl Iterator<Item = &Arc<BrokerImage>> {
+        self.brokers.values()
+    }
+
+    /// True when the broker is registered, unfenced and not about to stop.
+    pub fn is_active(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(|broker| broker.is_active())
+    }
+
+    /// A topic by its id.
+    pub fn topic(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
+        self.topics.get(&id)
+    }
+
+    /// A topic by its name.
+    pub fn topic_by_name(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics.get(self.topic_ids.get(name)?)
+    }
+
+    /// The id of the topic with this name.
+    pub fn topic_id(&self, name: &str) -> Option<TopicId> {
+        self.topic_ids.get(name).copied()
+    }
+
+    /// All topics, by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.topic_ids.values().filter_map(|id| self.topics.get(id))
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// How many partitions all topics have together.
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
+    }
+
+    /// A partition by its topic's id and its index.
+    pub fn partition(&self, topic_id: TopicId, partition: i32) -> Option<&Arc<PartitionImage>> {
+        self.topic(topic_id)?.partition(partition)
+    }
+
+    /// The keys set on a resource; `None` when there are none.
+    pub fn config(&self, resource: &ConfigResource) -> Option<&Arc<ConfigImage>> {
+        self.configs.get(resource)
+    }
+
+    /// The value of one key as set on the resource itself.
+    pub fn config_value(&self, resource: &ConfigResource, key: &str) -> Option<&str> {
+        self.config(resource)?.get(key).map(String::as_str)
+    }
+
+    /// All resources that have a key set, in order.
+    pub fn configs(&self) -> impl Iterator<Item = (&ConfigResource, &Arc<ConfigImage>)> {
+        self.configs.iter()
+    }
+
+    /// The first producer id that has not been handed out.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
+    /// The partitions with this broker in their ISR or ELR.
+    pub fn partitions_in_sync_on(&self, broker: BrokerId) -> impl Iterator<Item = (TopicId, i32)> + '_ {
+        self.brokers_to_isrs.partitions_of(broker)
+    }
+
+    /// The partitions that nobody leads.
+    pub fn leaderless_partitions(&self) -> impl Iterator<Item = (TopicId, i32)> + '_ {
+        self.brokers_to_isrs.leaderless()
+    }
+
+    /// `NONE` when the broker is registered with just this epoch, else the answer it gets.
+    pub fn check_broker_epoch(&self, id: BrokerId, epoch: crate::model::BrokerEpoch) -> ErrorCode {
+        match self.broker(id) {
+            None => ErrorCode::BrokerIdNotRegistered,
+            Some(broker) if broker.epoch != epoch => ErrorCode::StaleBrokerEpoch,
+            Some(_) => ErrorCode::None,
+        }
+    }
+}

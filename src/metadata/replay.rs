@@ -1,0 +1,255 @@
+//! Replay: the only code that changes an image, and the only code that all versions in a cluster must
+//! agree on. It states facts and decides nothing; a record that does not fit the image is a fault that
+//! stops the node, because its image would no longer be a function of the log (invariant D3).
+
+use std::sync::Arc;
+
+use super::broker_image::BrokerImage;
+use super::image::{ClusterImage, ConfigResource, ConfigResourceType};
+use super::record::uuid_from_bytes;
+use super::topic_image::{PartitionImage, TopicImage, broker_ids, recovery_state};
+use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
+use crate::rpc::metadata::{
+    BrokerRegistrationChangeRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+    UnregisterBrokerRecord, metadata_record::Kind,
+};
+
+/// Why a record cannot be replayed. None of these is survivable: the node must stop.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "the messages say it")]
+pub enum ReplayError {
+    #[error("a record of a kind that this version does not know: a newer version wrote it, upgrade this node")]
+    UnknownRecord,
+    #[error("{field} has the value {value}, which this version does not know: upgrade this node")]
+    UnknownValue { field: &'static str, value: i64 },
+    #[error("record {found} cannot follow record {applied}")]
+    Gap { applied: i64, found: i64 },
+    #[error("{field} is not an id of 16 bytes")]
+    InvalidId { field: &'static str },
+    #[error("the cluster is {ours} and cannot become {theirs}")]
+    ClusterIdConflict { ours: String, theirs: String },
+    #[error("broker {broker} is not registered with epoch {epoch}")]
+    UnknownBroker { broker: BrokerId, epoch: BrokerEpoch },
+    #[error("topic {topic} exists already")]
+    TopicExists { topic: String },
+    #[error("there is no topic with the id {topic}")]
+    UnknownTopic { topic: TopicId },
+    #[error("topic {topic} has {count} partitions, so partition {partition} does not fit")]
+    UnknownPartition { topic: String, partition: i32, count: usize },
+    #[error("{topic}-{partition} cannot go from epochs {from:?} to {to:?}")]
+    EpochRegression {
+        topic: String,
+        partition: i32,
+        from: (PartitionEpoch, LeaderEpoch),
+        to: (PartitionEpoch, LeaderEpoch),
+    },
+}
+
+impl ClusterImage {
+    /// Replays the record with this metadata index, which must be the one after the last.
+    ///
+    /// An error leaves the image as it was; the node must stop.
+    pub fn replay(&mut self, record: &MetadataRecord, index: i64) -> Result<(), ReplayError> {
+        if index != self.applied_index + 1 {
+            return Err(ReplayError::Gap { applied: self.applied_index, found: index });
+        }
+        self.replay_kind(record)?;
+        self.applied_index = index;
+        Ok(())
+    }
+
+    /// Replays records that follow each other, the first of them at `applied_index() + 1`.
+    pub fn replay_all<'a>(&mut self, records: impl IntoIterator<Item = &'a MetadataRecord>) -> Result<(), ReplayError> {
+        records.into_iter().try_for_each(|record| self.replay(record, self.applied_index + 1))
+    }
+
+    pub(super) fn replay_kind(&mut self, record: &MetadataRecord) -> Result<(), ReplayError> {
+        match record.kind.as_ref().ok_or(ReplayError::UnknownRecord)? {
+            Kind::ClusterId(record) => self.replay_cluster_id(record),
+            Kind::FeatureLevel(record) => self.replay_feature_level(record),
+            Kind::RegisterBroker(record) => self.replay_register_broker(record),
+            Kind::BrokerRegistrationChange(record) => self.replay_broker_registration_change(record),
+            Kind::UnregisterBroker(record) => self.replay_unregister_broker(record),
+            Kind::Topic(record) => self.replay_topic(record),
+            Kind::Partition(record) => self.replay_partition(record),
+            Kind::PartitionChange(record) => self.replay_partition_change(record),
+            Kind::RemoveTopic(record) => self.replay_remove_topic(record),
+            Kind::Config(record) => self.replay_config(record),
+            Kind::ProducerIds(record) => self.replay_producer_ids(record),
+        }
+    }
+
+    fn replay_cluster_id(&mut self, record: &ClusterIdRecord) -> Result<(), ReplayError> {
+        match &self.cluster_id {
+            Some(ours) if **ours != *record.cluster_id => {
+                Err(ReplayError::ClusterIdConflict { ours: ours.to_string(), theirs: record.cluster_id.clone() })
+            }
+            _ => {
+                self.cluster_id = Some(record.cluster_id.as_str().into());
+                Ok(())
+            }
+        }
+    }
+
+    fn replay_feature_level(&mut self, record: &FeatureLevelRecord) -> Result<(), ReplayError> {
+        match record.level {
+            0 => _ = self.features.remove(record.name.as_str()),
+            level => _ = self.features.insert(record.name.as_str().into(), level),
+        }
+        Ok(())
+    }
+
+    fn replay_register_broker(&mut self, record: &RegisterBrokerRecord) -> Result<(), ReplayError> {
+        let broker = BrokerImage::from_record(record)?;
+        self.brokers.insert(broker.id, Arc::new(broker));
+        Ok(())
+    }
+
+    fn replay_broker_registration_change(
+        &mut self,
+        record: &BrokerRegistrationChangeRecord,
+    ) -> Result<(), ReplayError> {
+        let (id, epoch) = (BrokerId(record.broker_id), BrokerEpoch(record.broker_epoch));
+        let broker = self
+            .brokers
+            .get_mut(&id)
+            .filter(|broker| broker.epoch == epoch)
+            .ok_or(ReplayError::UnknownBroker { broker: id, epoch })?;
+        let broker = Arc::make_mut(broker);
+        broker.fenced = record.fenced.unwrap_or(broker.fenced);
+        broker.in_controlled_shutdown = record.in_controlled_shutdown.unwrap_or(broker.in_controlled_shutdown);
+        Ok(())
+    }
+
+    fn replay_unregister_broker(&mut self, record: &UnregisterBrokerRecord) -> Result<(), ReplayError> {
+        let (id, epoch) = (BrokerId(record.broker_id), BrokerEpoch(record.broker_epoch));
+        if self.broker(id).is_none_or(|broker| broker.epoch != epoch) {
+            return Err(ReplayError::UnknownBroker { broker: id, epoch });
+        }
+        self.brokers.remove(&id);
+        Ok(())
+    }
+
+    fn replay_topic(&mut self, record: &TopicRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let name: Arc<str> = record.name.as_str().into();
+        if self.topics.contains_key(&id) || self.topic_ids.contains_key(&name) {
+            return Err(ReplayError::TopicExists { topic: record.name.clone() });
+        }
+        if let Some(collision_name) = collision_name(&name) {
+            self.collision_names.insert(collision_name, Arc::clone(&name));
+        }
+        self.topic_ids.insert(Arc::clone(&name), id);
+        self.topics.insert(id, Arc::new(TopicImage { id, name, partitions: Vec::new() }));
+        Ok(())
+    }
+
+    fn replay_partition(&mut self, record: &PartitionRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let image = PartitionImage::from_record(record)?;
+        let topic = self.topics.get_mut(&id).ok_or(ReplayError::UnknownTopic { topic: id })?;
+        let count = topic.partitions.len();
+        if usize::try_from(record.partition) != Ok(count) {
+            let (topic, partition) = (topic.name.to_string(), record.partition);
+            return Err(ReplayError::UnknownPartition { topic, partition, count });
+        }
+        self.brokers_to_isrs.update((id, record.partition), None, Some(&image));
+        Arc::make_mut(topic).partitions.push(Arc::new(image));
+        self.partition_count += 1;
+        Ok(())
+    }
+
+    fn replay_partition_change(&mut self, record: &PartitionChangeRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let topic = self.topics.get_mut(&id).ok_or(ReplayError::UnknownTopic { topic: id })?;
+        let Some(old) = topic.partition(record.partition).cloned() else {
+            let (count, partition) = (topic.partition_count(), record.partition);
+            return Err(ReplayError::UnknownPartition { topic: topic.name.to_string(), partition, count });
+        };
+        let new = Arc::new(changed_partition(&old, record, &topic.name)?);
+        self.brokers_to_isrs.update((id, record.partition), Some(&old), Some(&new));
+        let at = usize::try_from(record.partition).expect("the partition was found by this index");
+        Arc::make_mut(topic).partitions[at] = new;
+        Ok(())
+    }
+
+    fn replay_remove_topic(&mut self, record: &RemoveTopicRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let topic = self.topics.remove(&id).ok_or(ReplayError::UnknownTopic { topic: id })?;
+        for (partition, image) in topic.partitions() {
+            self.brokers_to_isrs.update((id, partition), Some(image), None);
+        }
+        self.partition_count -= topic.partition_count();
+        self.topic_ids.remove(&topic.name);
+        if let Some(collision_name) = collision_name(&topic.name) {
+            self.collision_names.remove(&collision_name);
+        }
+        self.configs.remove(&ConfigResource::topic(&topic.name));
+        Ok(())
+    }
+
+    fn replay_config(&mut self, record: &ConfigRecord) -> Result<(), ReplayError> {
+        let resource_type = ConfigResourceType::from_code(record.resource_type)
+            .ok_or(ReplayError::UnknownValue { field: "resource_type", value: record.resource_type.into() })?;
+        let resource = ConfigResource { resource_type, name: record.resource_name.as_str().into() };
+        let configs = self.configs.entry(resource.clone()).or_default();
+        match &record.value {
+            Some(value) => _ = Arc::make_mut(configs).insert(record.key.clone(), value.clone()),
+            None => _ = Arc::make_mut(configs).remove(&record.key),
+        }
+        if configs.is_empty() {
+            self.configs.remove(&resource);
+        }
+        Ok(())
+    }
+
+    fn replay_producer_ids(&mut self, record: &ProducerIdsRecord) -> Result<(), ReplayError> {
+        self.next_producer_id = ProducerId(record.next_producer_id);
+        Ok(())
+    }
+}
+
+/// `old` with the change applied. Epochs never go down, and the partition epoch counts each change (A10).
+fn changed_partition(
+    old: &PartitionImage,
+    record: &PartitionChangeRecord,
+    topic: &str,
+) -> Result<PartitionImage, ReplayError> {
+    let leader_epoch = record.leader_epoch.map_or(old.leader_epoch, LeaderEpoch);
+    let partition_epoch = PartitionEpoch(record.partition_epoch);
+    if leader_epoch < old.leader_epoch || partition_epoch != old.partition_epoch.next() {
+        return Err(ReplayError::EpochRegression {
+            topic: topic.to_owned(),
+            partition: record.partition,
+            from: (old.partition_epoch, old.leader_epoch),
+            to: (partition_epoch, leader_epoch),
+        });
+    }
+    let mut new = PartitionImage { leader_epoch, partition_epoch, ..old.clone() };
+    if let Some(leader) = record.leader {
+        new.leader = BrokerId(leader);
+    }
+    if let Some(isr) = &record.isr {
+        new.isr = broker_ids(&isr.ids);
+    }
+    if let Some(elr) = &record.elr {
+        new.elr = broker_ids(&elr.ids);
+    }
+    if let Some(state) = record.leader_recovery_state {
+        new.leader_recovery_state = recovery_state(state)?;
+    }
+    if let Some(leader) = record.last_known_leader {
+        new.last_known_leader = BrokerId(leader);
+    }
+    Ok(new)
+}
+
+/// The name under which a topic collides with others; `None` for names that cannot.
+pub(super) fn collision_name(name: &str) -> Option<String> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_"))
+}
+
+fn topic_id(bytes: &[u8]) -> Result<TopicId, ReplayError> {
+    uuid_from_bytes(bytes).map(TopicId).ok_or(ReplayError::InvalidId { field: "topic_id" })
+}

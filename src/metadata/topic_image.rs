@@ -1,0 +1,117 @@
+//! What the cluster knows about one topic and its partitions.
+
+use std::sync::Arc;
+
+use super::record::uuid_bytes;
+use super::replay::ReplayError;
+use crate::model::{BrokerId, LeaderEpoch, PartitionEpoch, TopicId};
+use crate::rpc::metadata::{LeaderRecoveryState, PartitionRecord};
+
+/// A topic. Its partitions are shared with other versions of the image until they change.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TopicImage {
+    /// Its identity; a topic deleted and created anew has another.
+    pub id: TopicId,
+    /// Its name.
+    pub name: Arc<str>,
+    pub(super) partitions: Vec<Arc<PartitionImage>>,
+}
+
+impl TopicImage {
+    /// How many partitions the topic has.
+    pub fn partition_count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// The partition with this index.
+    pub fn partition(&self, partition: i32) -> Option<&Arc<PartitionImage>> {
+        usize::try_from(partition).ok().and_then(|at| self.partitions.get(at))
+    }
+
+    /// All partitions with their index, in order.
+    pub fn partitions(&self) -> impl Iterator<Item = (i32, &Arc<PartitionImage>)> {
+        (0..).zip(&self.partitions)
+    }
+
+    /// How many replicas the topic's partitions have.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.first().map_or(0, |partition| partition.replicas.len())
+    }
+}
+
+/// The state of one partition. Lists of brokers are in the order of `replicas`.
+///
+/// Always: leader ∈ ISR ⊆ replicas, ELR ⊆ replicas, ISR ∩ ELR = ∅, and every member of the ISR is active.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionImage {
+    /// The brokers that hold a copy; the first is the preferred leader.
+    pub replicas: Vec<BrokerId>,
+    /// The in-sync replicas.
+    pub isr: Vec<BrokerId>,
+    /// The eligible leader replicas (KIP-966): not in the ISR, but known to hold every committed record.
+    pub elr: Vec<BrokerId>,
+    /// [`BrokerId::NONE`] when nobody may lead.
+    pub leader: BrokerId,
+    /// Goes up when a leadership begins or ends.
+    pub leader_epoch: LeaderEpoch,
+    /// Goes up with each change.
+    pub partition_epoch: PartitionEpoch,
+    /// RECOVERING after an unclean election, until the leader reports that it is done.
+    pub leader_recovery_state: LeaderRecoveryState,
+    /// Who led when the ISR became empty; [`BrokerId::NONE`] while it is not.
+    pub last_known_leader: BrokerId,
+}
+
+impl PartitionImage {
+    /// The leader, when there is one.
+    pub fn leader(&self) -> Option<BrokerId> {
+        (self.leader != BrokerId::NONE).then_some(self.leader)
+    }
+
+    /// The replica that leads when all is well.
+    pub fn preferred_leader(&self) -> Option<BrokerId> {
+        self.replicas.first().copied()
+    }
+
+    pub(super) fn from_record(record: &PartitionRecord) -> Result<Self, ReplayError> {
+        Ok(Self {
+            replicas: broker_ids(&record.replicas),
+            isr: broker_ids(&record.isr),
+            elr: broker_ids(&record.elr),
+            leader: BrokerId(record.leader),
+            leader_epoch: LeaderEpoch(record.leader_epoch),
+            partition_epoch: PartitionEpoch(record.partition_epoch),
+            leader_recovery_state: recovery_state(record.leader_recovery_state)?,
+            last_known_leader: BrokerId(record.last_known_leader),
+        })
+    }
+
+    pub(super) fn to_record(&self, topic_id: TopicId, partition: i32) -> PartitionRecord {
+        PartitionRecord {
+            topic_id: uuid_bytes(topic_id.0),
+            partition,
+            replicas: raw_ids(&self.replicas),
+            isr: raw_ids(&self.isr),
+            elr: raw_ids(&self.elr),
+            leader: self.leader.0,
+            leader_epoch: self.leader_epoch.0,
+            partition_epoch: self.partition_epoch.0,
+            leader_recovery_state: self.leader_recovery_state.into(),
+            last_known_leader: self.last_known_leader.0,
+        }
+    }
+}
+
+/// The enum's value, or an error for one that a later version added.
+pub(super) fn recovery_state(value: i32) -> Result<LeaderRecoveryState, ReplayError> {
+    LeaderRecoveryState::try_from(value)
+        .map_err(|_| ReplayError::UnknownValue { field: "leader_recovery_state", value: value.into() })
+}
+
+pub(super) fn broker_ids(ids: &[i32]) -> Vec<BrokerId> {
+    ids.iter().copied().map(BrokerId).collect()
+}
+
+pub(super) fn raw_ids(ids: &[BrokerId]) -> Vec<i32> {
+    ids.iter().map(|id| id.0).collect()
+}
