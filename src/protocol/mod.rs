@@ -11,12 +11,15 @@ mod api_key;
 mod error;
 mod field;
 mod frame;
+mod group_records;
 mod header;
 mod message;
 pub mod messages;
 mod reader;
 mod records;
 mod schema;
+mod transaction_records;
+mod versioned;
 mod writer;
 
 pub use api_key::{ApiKey, ApiVisitor, SchemaVersions, visit_apis};
@@ -25,9 +28,14 @@ pub use field::{Field, FieldSchema, FieldType, Nullable, Structure};
 pub use frame::{
     EncodedFrame, FRAME_LENGTH_SIZE, decode_response, encode_request, encode_response, encode_response_into,
 };
+pub use group_records::{
+    GroupMetadataKey, GroupMetadataValue, GroupRecordKey, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
+};
 pub use header::{RequestHeader, ResponseHeader};
 pub use message::{Message, Request};
 pub use messages::*;
 pub use reader::Reader;
 pub use records::Records;
+pub use transaction_records::{TransactionLogKey, TransactionLogPartitions, TransactionLogValue};
+pub use versioned::{decode_with_version, encode_with_version};
 pub use writer::{ExternalMark, Writer};
