@@ -1,0 +1,111 @@
+//! The control stream to one voter: heartbeats out, the voter's view of this broker in.
+
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::MissedTickBehavior;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use super::channels::VoterAddress;
+use super::controller_calls::{ControllerCalls, with_causes};
+use super::lifecycle::{BrokerLifecycle, LifecycleState};
+use super::published_image::PublishedImage;
+use crate::model::{BrokerEpoch, ErrorCode};
+use crate::rpc::controller::{Heartbeat, HeartbeatReply};
+
+/// First pause before a broken stream is opened again; it doubles up to the heartbeat interval.
+const REOPEN_PAUSE: Duration = Duration::from_millis(20);
+/// Heartbeats not yet taken by the connection. One that finds no room is left out: it would come too late anyway.
+const HEARTBEATS_QUEUED_MAX: usize = 4;
+
+/// The task that keeps this broker's session with one voter.
+pub(super) struct HeartbeatStream {
+    pub(super) voter: VoterAddress,
+    pub(super) calls: ControllerCalls,
+    pub(super) lifecycle: BrokerLifecycle,
+    pub(super) image: PublishedImage,
+    /// `broker.heartbeat.interval.ms`.
+    pub(super) interval: Duration,
+    /// Where a voter's "this epoch is stale" is reported.
+    pub(super) stale: watch::Sender<Option<BrokerEpoch>>,
+}
+
+impl HeartbeatStream {
+    /// Keeps a stream open for ever, from the first registration on.
+    pub(super) async fn run(self) {
+        let mut pause = REOPEN_PAUSE;
+        loop {
+            self.lifecycle.wait_for(|state| state.broker_epoch().is_some()).await;
+            match self.keep_open().await {
+                Ok(()) => pause = REOPEN_PAUSE,
+                Err(reason) => {
+                    tracing::debug!(voter = %self.voter, reason, "the heartbeat stream broke");
+                    self.calls.forget_leader(self.voter.node_id);
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(self.interval);
+        }
+    }
+
+    /// Opens a stream and keeps it until it breaks. Ok when the voter had answered on it.
+    async fn keep_open(&self) -> Result<(), String> {
+        let mut client = self.calls.channels().client(&self.voter).await.map_err(|error| with_causes(&error))?;
+        let (heartbeats, queue) = mpsc::channel(HEARTBEATS_QUEUED_MAX);
+        // Sent ahead, so that the voter need not wait for the first tick.
+        self.send(&heartbeats);
+        let replies = client.heartbeats(ReceiverStream::new(queue)).await.map_err(|status| status.message().to_owned())?;
+        self.exchange(&heartbeats, replies.into_inner()).await
+    }
+
+    async fn exchange(
+        &self,
+        heartbeats: &mpsc::Sender<Heartbeat>,
+        mut replies: Streaming<HeartbeatReply>,
+    ) -> Result<(), String> {
+        let mut answered = false;
+        let mut changes = self.lifecycle.subscribe();
+        let mut ticks = tokio::time::interval(self.interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.reset();
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.send(heartbeats),
+                // Caught up, registered anew, about to stop: the voter should know at once.
+                _ = changes.changed() => self.send(heartbeats),
+                reply = replies.message() => match reply {
+                    Ok(Some(reply)) => {
+                        answered = true;
+                        self.on_reply(&reply);
+                    }
+                    Ok(None) => return Err("closed by the controller".to_owned()),
+                    Err(_) if answered => return Ok(()),
+                    Err(status) => return Err(status.message().to_owned()),
+                },
+            }
+        }
+    }
+
+    fn send(&self, heartbeats: &mpsc::Sender<Heartbeat>) {
+        let state = self.lifecycle.state();
+        let Some(broker_epoch) = state.broker_epoch() else { return };
+        let heartbeat = Heartbeat {
+            envelope: Some(self.calls.envelope(&self.voter)),
+            broker_epoch: broker_epoch.0,
+            metadata_index: self.image.current().applied_index(),
+            wants_shut_down: matches!(state, LifecycleState::ShuttingDown { .. } | LifecycleState::MayShutDown { .. }),
+        };
+        let _ = heartbeats.try_send(heartbeat);
+    }
+
+    fn on_reply(&self, reply: &HeartbeatReply) {
+        self.calls.note_leader(reply.leader_node_id);
+        let stale = [ErrorCode::StaleBrokerEpoch, ErrorCode::BrokerIdNotRegistered].map(|error| i32::from(error.code()));
+        if stale.contains(&reply.error_code) {
+            self.stale.send_replace(Some(BrokerEpoch(reply.broker_epoch)));
+        } else if reply.should_shut_down {
+            self.lifecycle.on_shut_down_granted();
+        }
+    }
+}

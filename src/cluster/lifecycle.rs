@@ -1,0 +1,163 @@
+//! Where this broker stands in its life, for everybody who must not act too early or too late.
+//!
+//! ```text
+//!   Starting ──registered──► CatchingUp ──image ≥ broker epoch──► Fenced ──unfenced──► Running
+//!                                ▲                                   ▲                   │
+//!                                └────────── registered anew ────────┴─────fenced────────┤
+//!                                                                                        ▼
+//!                                                               ShuttingDown ──► MayShutDown
+//! ```
+//!
+//! Nothing starts as leader, and no Produce is accepted, before the image has applied this broker's own
+//! registration (invariant D7): an ex-leader must not go by metadata from before its restart.
+
+use tokio::sync::watch;
+
+use crate::model::BrokerEpoch;
+
+/// One place in the life of a broker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LifecycleState {
+    /// Not registered in this process yet.
+    Starting,
+    /// Registered; the image does not reach the registration yet. Nothing may lead.
+    CatchingUp {
+        /// This life of the broker.
+        broker_epoch: BrokerEpoch,
+    },
+    /// The image has applied the registration. Replicas may follow; the quorum does not make it leader.
+    Fenced {
+        /// This life of the broker.
+        broker_epoch: BrokerEpoch,
+    },
+    /// A full member.
+    Running {
+        /// This life of the broker.
+        broker_epoch: BrokerEpoch,
+    },
+    /// Wants to stop: leaderships are moving away.
+    ShuttingDown {
+        /// This life of the broker.
+        broker_epoch: BrokerEpoch,
+    },
+    /// Leads nothing, and every live broker knows it (invariant D9).
+    MayShutDown {
+        /// This life of the broker.
+        broker_epoch: BrokerEpoch,
+    },
+}
+
+impl LifecycleState {
+    /// The registration's epoch, once there is one.
+    pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        match *self {
+            Self::Starting => None,
+            Self::CatchingUp { broker_epoch }
+            | Self::Fenced { broker_epoch }
+            | Self::Running { broker_epoch }
+            | Self::ShuttingDown { broker_epoch }
+            | Self::MayShutDown { broker_epoch } => Some(broker_epoch),
+        }
+    }
+
+    /// True once the image has applied this broker's registration (invariant D7).
+    pub fn has_caught_up(&self) -> bool {
+        !matches!(self, Self::Starting | Self::CatchingUp { .. })
+    }
+
+    fn is_stopping(&self) -> bool {
+        matches!(self, Self::ShuttingDown { .. } | Self::MayShutDown { .. })
+    }
+}
+
+/// The broker's life as its parts see it. Cheap to clone.
+#[derive(Clone)]
+pub struct BrokerLifecycle {
+    state: watch::Sender<LifecycleState>,
+}
+
+impl BrokerLifecycle {
+    pub(super) fn new() -> Self {
+        Self { state: watch::channel(LifecycleState::Starting).0 }
+    }
+
+    /// Where the broker stands now.
+    pub fn state(&self) -> LifecycleState {
+        *self.state.borrow()
+    }
+
+    /// The broker epoch, once registered.
+    pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.state().broker_epoch()
+    }
+
+    /// Waits until `condition` holds.
+    pub async fn wait_for(&self, condition: impl FnMut(&LifecycleState) -> bool) -> LifecycleState {
+        // The sender is `self.state`, so the channel stays open.
+        match self.state.subscribe().wait_for(condition).await {
+            Ok(state) => *state,
+            Err(_) => self.state(),
+        }
+    }
+
+    /// Waits until replicas may be started as leaders (invariant D7).
+    pub async fn caught_up(&self) -> BrokerEpoch {
+        let state = self.wait_for(LifecycleState::has_caught_up).await;
+        state.broker_epoch().expect("a broker that caught up is registered")
+    }
+
+    /// Waits until the quorum counts this broker in.
+    pub async fn running(&self) -> BrokerEpoch {
+        let state = self.wait_for(|state| matches!(state, LifecycleState::Running { .. })).await;
+        state.broker_epoch().expect("a running broker is registered")
+    }
+
+    pub(super) fn subscribe(&self) -> watch::Receiver<LifecycleState> {
+        self.state.subscribe()
+    }
+
+    pub(super) fn on_registered(&self, broker_epoch: BrokerEpoch) {
+        self.state.send_if_modified(|state| {
+            let news = !state.is_stopping() && state.broker_epoch() != Some(broker_epoch);
+            if news {
+                *state = LifecycleState::CatchingUp { broker_epoch };
+            }
+            news
+        });
+    }
+
+    /// The image moved: `registered` is this broker's registration in it, with whether it is fenced.
+    pub(super) fn on_image(&self, metadata_index: i64, registered: Option<(BrokerEpoch, bool)>) {
+        self.state.send_if_modified(|state| {
+            let Some(broker_epoch) = state.broker_epoch().filter(|_| !state.is_stopping()) else { return false };
+            if metadata_index < broker_epoch.0 {
+                return false;
+            }
+            let next = match registered {
+                Some((epoch, false)) if epoch == broker_epoch => LifecycleState::Running { broker_epoch },
+                _ => LifecycleState::Fenced { broker_epoch },
+            };
+            std::mem::replace(state, next) != next
+        });
+    }
+
+    pub(super) fn on_shut_down_wanted(&self) {
+        self.state.send_if_modified(|state| match state.broker_epoch() {
+            Some(broker_epoch) if !state.is_stopping() => {
+                *state = LifecycleState::ShuttingDown { broker_epoch };
+                true
+            }
+            _ => false,
+        });
+    }
+
+    pub(super) fn on_shut_down_granted(&self) {
+        self.state.send_if_modified(|state| match *state {
+            LifecycleState::ShuttingDown { broker_epoch } => {
+                *state = LifecycleState::MayShutDown { broker_epoch };
+                true
+            }
+            _ => false,
+        });
+    }
+}
