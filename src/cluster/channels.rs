@@ -56,7 +56,10 @@ impl Channels {
     }
 
     /// A client for the voter, dialling when there is no channel yet. An error means that nothing was sent.
-    pub(super) async fn client(&self, voter: &VoterAddress) -> Result<ControllerClient<Channel>, tonic::transport::Error> {
+    pub(super) async fn client(
+        &self,
+        voter: &VoterAddress,
+    ) -> Result<ControllerClient<Channel>, tonic::transport::Error> {
         let known = self.lock().get(&voter.node_id).cloned();
         let channel = match known {
             Some(channel) => channel,

@@ -45,9 +45,14 @@ struct Shared {
 enum Attempt<T> {
     Answered(T),
     /// It certainly did nothing; the voter may have named the leader.
-    NotDone { leader: Option<i32>, reason: String },
+    NotDone {
+        leader: Option<i32>,
+        reason: String,
+    },
     /// It may have done it.
-    Unknown { reason: String },
+    Unknown {
+        reason: String,
+    },
     /// It never will: wrong cluster, wrong node.
     Refused(String),
 }
@@ -67,7 +72,10 @@ impl ControllerCalls {
         self.on_control_runtime(async move {
             let repeatable = is_repeatable(&command);
             shared
-                .at_leader(timeout, repeatable, async |shared, voter| shared.submit_once(voter, command.clone()).await)
+                .at_leader(timeout, repeatable, |shared, voter| {
+                    let command = command.clone();
+                    async move { shared.submit_once(&voter, command).await }
+                })
                 .await
         })
         .await
@@ -77,7 +85,7 @@ impl ControllerCalls {
     pub async fn describe_quorum(&self, timeout: Duration) -> Result<wire::QuorumDescription, ClusterError> {
         let shared = self.shared.clone();
         self.on_control_runtime(async move {
-            shared.at_leader(timeout, true, async |shared, voter| shared.describe_once(voter).await).await
+            shared.at_leader(timeout, true, |shared, voter| async move { shared.describe_once(&voter).await }).await
         })
         .await
     }
@@ -157,11 +165,11 @@ impl Shared {
     }
 
     /// Tries `attempt` at the leader, or at one voter after the other until one of them leads.
-    async fn at_leader<T>(
-        &self,
+    async fn at_leader<T, F: Future<Output = Attempt<T>>>(
+        self: Arc<Self>,
         timeout: Duration,
         repeatable: bool,
-        attempt: impl AsyncFn(&Self, &VoterAddress) -> Attempt<T>,
+        attempt: impl Fn(Arc<Self>, VoterAddress) -> F,
     ) -> Result<T, ClusterError> {
         let deadline = Instant::now() + timeout;
         let voters = self.channels.voters();
@@ -170,9 +178,10 @@ impl Shared {
         let mut last = String::from("none was asked");
         while Instant::now() < deadline && !voters.is_empty() {
             let leader = *self.leader.borrow();
-            let voter = voters.iter().find(|voter| Some(voter.node_id) == leader).unwrap_or(&voters[next % voters.len()]);
+            let voter =
+                voters.iter().find(|voter| Some(voter.node_id) == leader).unwrap_or(&voters[next % voters.len()]);
             let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
-            let outcome = tokio::time::timeout_at(until, attempt(self, voter))
+            let outcome = tokio::time::timeout_at(until, attempt(self.clone(), voter.clone()))
                 .await
                 .unwrap_or_else(|_| Attempt::Unknown { reason: "no answer in time".to_owned() });
             match outcome {
@@ -269,9 +278,7 @@ fn failed<T>(status: &tonic::Status) -> Attempt<T> {
     match status.code() {
         // What the controller answers to a message that is not for it.
         tonic::Code::FailedPrecondition => Attempt::Refused(status.message().to_owned()),
-        _ if was_not_connected(status) => {
-            Attempt::NotDone { leader: None, reason: with_causes(status) }
-        }
+        _ if was_not_connected(status) => Attempt::NotDone { leader: None, reason: with_causes(status) },
         _ => Attempt::Unknown { reason: status.message().to_owned() },
     }
 }

@@ -55,7 +55,8 @@ impl HeartbeatStream {
         let (heartbeats, queue) = mpsc::channel(HEARTBEATS_QUEUED_MAX);
         // Sent ahead, so that the voter need not wait for the first tick.
         self.send(&heartbeats);
-        let replies = client.heartbeats(ReceiverStream::new(queue)).await.map_err(|status| status.message().to_owned())?;
+        let replies =
+            client.heartbeats(ReceiverStream::new(queue)).await.map_err(|status| status.message().to_owned())?;
         self.exchange(&heartbeats, replies.into_inner()).await
     }
 
@@ -101,7 +102,8 @@ impl HeartbeatStream {
 
     fn on_reply(&self, reply: &HeartbeatReply) {
         self.calls.note_leader(reply.leader_node_id);
-        let stale = [ErrorCode::StaleBrokerEpoch, ErrorCode::BrokerIdNotRegistered].map(|error| i32::from(error.code()));
+        let stale =
+            [ErrorCode::StaleBrokerEpoch, ErrorCode::BrokerIdNotRegistered].map(|error| i32::from(error.code()));
         if stale.contains(&reply.error_code) {
             self.stale.send_replace(Some(BrokerEpoch(reply.broker_epoch)));
         } else if reply.should_shut_down {

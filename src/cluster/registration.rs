@@ -162,7 +162,12 @@ impl Cluster {
     }
 
     /// Spawns a task that only ends with an error, which is the end of this broker.
-    fn spawn(&mut self, control: &Handle, name: &'static str, task: impl Future<Output = ClusterError> + Send + 'static) {
+    fn spawn(
+        &mut self,
+        control: &Handle,
+        name: &'static str,
+        task: impl Future<Output = ClusterError> + Send + 'static,
+    ) {
         let failure = self.failure.clone();
         self.tasks.push(spawn_or_abort(control, name, async move {
             let error = task.await;

@@ -8,7 +8,11 @@ use tokio::task::AbortHandle;
 
 /// Spawns a task that must not die unnoticed: a panic in it is a bug, and the process ends rather than go on
 /// without the task.
-pub fn spawn_or_abort(runtime: &Handle, name: &'static str, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+pub fn spawn_or_abort(
+    runtime: &Handle,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) -> AbortHandle {
     runtime
         .spawn(async move {
             if AssertUnwindSafe(task).catch_unwind().await.is_err() {

@@ -1,1 +1,22 @@
-//! The controller: openraft adapter, its stores, gRPC services, liveness, metadata feed.
+//! The controller: a voter of the metadata quorum, and the services it offers to brokers.
+//!
+//! ```text
+//!   service/ ──► handle (queue, one batch in flight) ──► metadata::Batch::decide ──► raft/ (openraft, log, snapshots)
+//!      ▲                                                                               │ committed entries
+//!      │  liveness (sessions → FenceBroker)                                            ▼
+//!      └────────── feed (records or a snapshot) ◄── state machine: image.replay, store.rs (sled, rebuildable)
+//! ```
+//!
+//! The leader decides, the log carries records, and applying only replays them. openraft's types stay inside
+//! `raft/`. A fault of its disk ends the controller: nothing is tried again on a file whose sync failed.
+
+mod config;
+mod error;
+mod liveness;
+mod raft;
+mod start;
+
+pub use config::{ControllerConfig, RaftTimes};
+pub use error::ControllerError;
+pub use liveness::LivenessLimits;
+pub use start::{Controller, ControllerHandle};

@@ -24,7 +24,7 @@ openraft::declare_raft_types!(
         NodeId = RaftId,
         Node = Voter,
         Entry = openraft::Entry<MetadataRaft>,
-        SnapshotData = super::snapshot::SnapshotFile,
+        SnapshotData = (),
 );
 
 /// Position of an entry.
