@@ -1,1 +1,37 @@
 //! One table of Kafka's property keys: type, default, scope, documentation, validation; file and environment parsing.
+//!
+//! Values come in layers, as Kafka names them: a topic's own configs, what is set dynamically for this broker,
+//! what is set dynamically for all brokers, what the broker was started with (STATIC_BROKER_CONFIG), and the
+//! default. [`Layers`] holds the broker's part of them; [`TopicConfig`] and the other typed structs are resolved
+//! from it, and the describe functions show it. Nothing here reads or writes metadata.
+
+mod describe;
+mod key;
+mod layers;
+#[cfg(test)]
+mod reads;
+mod static_config;
+mod table;
+mod topic_config;
+mod update;
+mod value;
+
+use std::collections::BTreeMap;
+
+pub use describe::{
+    ConfigSynonym, DescribedConfig, describe_broker, describe_cluster_default, describe_group, describe_topic,
+    effective_broker_value, effective_topic_value,
+};
+pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues};
+pub use layers::{ConfigSource, Layers};
+pub use static_config::{Origin, Setting, StaticConfig};
+pub use table::{broker_key, broker_keys, group_key, group_keys, topic_key, topic_keys};
+pub use topic_config::{CompressionType, TimestampType, TopicConfig};
+pub use update::{
+    AlterOperation, InvalidConfig, ResourceType, apply_operation, validate_broker_config, validate_broker_removal,
+    validate_group_config, validate_topic_config, validate_topic_configs,
+};
+pub use value::ConfigValue;
+
+/// The configs that one resource has set, by key.
+pub type ConfigMap = BTreeMap<String, String>;

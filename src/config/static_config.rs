@@ -1,0 +1,95 @@
+//! What a node was started with: the values set in server.properties, the environment and `--override`,
+//! each with the place it was set at.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The place where a value was set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// A line of a properties file, counted from 1.
+    File {
+        /// The file, as it was named.
+        path: Arc<Path>,
+        /// The line the key begins at.
+        line: usize,
+    },
+    /// An environment variable.
+    Environment {
+        /// Its name.
+        variable: String,
+    },
+    /// `--override` on the command line.
+    Override,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::Override => f.write_str("--override"),
+        }
+    }
+}
+
+/// One value and where it was set.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setting {
+    /// The value as it was written, without the blanks around it.
+    pub value: String,
+    /// Where it was set.
+    pub origin: Origin,
+}
+
+/// All values set at start. Unknown keys are not among them, and every value has been checked.
+#[derive(Clone, Default, PartialEq, Eq, Debug)]
+pub struct StaticConfig {
+    settings: BTreeMap<String, Setting>,
+}
+
+impl StaticConfig {
+    /// The value of `name`, if it was set.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.settings.get(name).map(|setting| setting.value.as_str())
+    }
+
+    /// Where `name` was set.
+    pub fn origin(&self, name: &str) -> Option<&Origin> {
+        self.settings.get(name).map(|setting| &setting.origin)
+    }
+
+    /// Everything that was set, sorted by key.
+    pub fn settings(&self) -> impl Iterator<Item = (&str, &Setting)> {
+        self.settings.iter().map(|(name, setting)| (name.as_str(), setting))
+    }
+
+    /// True when nothing was set at all.
+    pub fn is_empty(&self) -> bool {
+        self.settings.is_empty()
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: &str, origin: Origin) {
+        self.settings.insert(name.to_owned(), Setting { value: value.trim().to_owned(), origin });
+    }
+
+    pub(super) fn remove(&mut self, name: &str) {
+        self.settings.remove(name);
+    }
+
+    /// What `--override` with these pairs gives; for tests, which know their values to be right.
+    ///
+    /// # Panics
+    /// When a key is unknown or a value is wrong.
+    pub fn from_overrides(pairs: &[(&str, &str)]) -> Self {
+        let mut config = Self::default();
+        for (name, value) in pairs {
+            let key = super::broker_key(name).unwrap_or_else(|| panic!("{name} is not a broker key"));
+            super::update::validate_value(key, value).unwrap_or_else(|error| panic!("{error}"));
+            config.set(name, value, Origin::Override);
+        }
+        config
+    }
+}

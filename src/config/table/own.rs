@@ -1,0 +1,20 @@
+//! Keys of this broker's own, and keys of earlier Kafka releases that tools still ask for.
+
+use super::super::key::keys;
+use super::reasons::NO_AUTHORIZER;
+
+keys! {
+    /// A partition with this many unflushed bytes is flushed, which bounds what a start after a crash must scan.
+    Long "ottla.log.flush.dirty.bytes" = "67108864"; at_least(1), in_force;
+    /// A partition whose oldest unflushed record is this many milliseconds old is flushed, which bounds what a start
+    /// after a crash must scan.
+    Long "ottla.log.flush.dirty.ms" = "30000"; at_least(1), in_force;
+    /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
+    Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
+    /// Release whose protocol brokers speak among themselves; tools read the broker's version from it.
+    String "inter.broker.protocol.version" = "4.3"; accepted("It is fixed; features are finalised by the controller.");
+    /// Principals that may do everything.
+    String "super.users" = ""; internal, accepted(NO_AUTHORIZER);
+    /// Whether a resource without rules is open to everyone.
+    Boolean "allow.everyone.if.no.acl.found" = "false"; internal, accepted(NO_AUTHORIZER);
+}

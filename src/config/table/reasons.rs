@@ -1,0 +1,25 @@
+//! Why some keys change nothing here, where several keys share the reason.
+
+pub(super) const CLEANER: &str =
+    "The cleaner bounds its memory and I/O by itself; compaction does the same whatever this says.";
+pub(super) const CONSUMER: &str = "Groups of the consumer protocol are not served; clients use the classic protocol.";
+pub(super) const COVERED: &str = "The metadata log is cut behind each snapshot, so it stays small by itself.";
+pub(super) const GROUP_COMMIT: &str = "Records of a group are appended as they are decided, without a buffer.";
+pub(super) const JVM_CLASS: &str = "Names a Java class, and leaving its rules out would be worse than not starting.";
+pub(super) const JVM_PLUGIN: &str = "Names a Java class; this broker loads none and does without.";
+pub(super) const NO_AUTHORIZER: &str = "Read only by an authorizer, which is refused.";
+pub(super) const NO_SAMPLES: &str = "Metrics are plain counters and gauges; whoever reads them does the sampling.";
+pub(super) const NO_SAMPLING: &str = "Controller events are traced, not sampled.";
+pub(super) const PURGATORY: &str =
+    "Waiting requests are removed the moment they are answered; there is nothing to purge.";
+pub(super) const PUSHED: &str =
+    "The quorum's leader sends to its followers; nobody fetches, and elections back off by random waits.";
+pub(super) const QUOTAS: &str = "Quotas are not enforced; nothing is throttled.";
+pub(super) const REMOTE: &str = "Read only where tiered storage is enabled, which is refused.";
+pub(super) const SASL: &str = "Read only by SASL listeners, which refuse to start.";
+pub(super) const SHARE: &str = "Share groups are not served, so no client can depend on it.";
+pub(super) const SSL: &str = "Read only by SSL listeners, which refuse to start.";
+pub(super) const STREAMS: &str = "Streams groups are not served, so no client can depend on it.";
+pub(super) const THREADS: &str = "The runtime sizes its own threads: two for control, one per core for data.";
+pub(super) const TOKENS: &str = "Read only where delegation tokens are enabled, which is refused.";
+pub(super) const TRANSACTIONS: &str = "Transactions are not served, so no producer can depend on it.";
