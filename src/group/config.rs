@@ -1,0 +1,41 @@
+//! What of the broker's configuration a group needs.
+
+/// Limits and delays of groups; Kafka's property names are in the comments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupConfig {
+    /// `group.min.session.timeout.ms`
+    pub session_timeout_ms_min: i32,
+    /// `group.max.session.timeout.ms`
+    pub session_timeout_ms_max: i32,
+    /// `group.initial.rebalance.delay.ms`: how long the first members of an empty group wait for more.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`
+    pub size_max: usize,
+    /// `offset.metadata.max.bytes`
+    pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// Bytes of protocol metadata that one member may bring. More could never be persisted, because all of a
+    /// group's metadata is one record; 1 MiB is what the offsets topic accepts.
+    pub member_metadata_bytes_max: usize,
+    /// Bytes of protocol metadata that a whole group may hold in memory.
+    pub group_metadata_bytes_max: usize,
+    /// Members that were told their id (KIP-394) and have not come back with it.
+    pub pending_members_max: usize,
+}
+
+impl Default for GroupConfig {
+    fn default() -> Self {
+        Self {
+            session_timeout_ms_min: 6_000,
+            session_timeout_ms_max: 1_800_000,
+            initial_rebalance_delay_ms: 3_000,
+            size_max: i32::MAX as usize,
+            offset_metadata_bytes_max: 4096,
+            offsets_retention_ms: 10_080 * 60_000,
+            member_metadata_bytes_max: 1024 * 1024,
+            group_metadata_bytes_max: 32 * 1024 * 1024,
+            pending_members_max: 10_000,
+        }
+    }
+}

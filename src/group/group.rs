@@ -1,0 +1,125 @@
+//! A group: its members under the protocol it speaks, and what it has committed.
+
+use std::sync::Arc;
+
+use super::offsets::{belongs_to, commit, tombstone};
+use super::{
+    ClassicGroup, CommittedOffset, CommittedOffsets, Effect, Event, GroupConfig, GroupRecord, Now, OffsetCommit,
+    OffsetCommitDecision,
+};
+use crate::model::{ErrorCode, Monotonic, TopicId, Wall};
+
+/// One group. Offsets change only by [`Group::replay`], after their records were appended; membership changes
+/// when it is decided, and is replayed only while a coordinator loads.
+#[derive(Clone, Debug, Default)]
+pub struct Group {
+    classic: ClassicGroup,
+    offsets: CommittedOffsets,
+}
+
+impl Group {
+    /// Takes over the fact that a record states. After a tombstone for the group itself, or of the last offset
+    /// of a group without members, it is [vacant](Self::is_vacant).
+    pub fn replay(&mut self, record: GroupRecord) {
+        match record {
+            GroupRecord::Metadata(Some(metadata)) => self.classic = ClassicGroup::from_record(metadata),
+            GroupRecord::Metadata(None) => self.classic = ClassicGroup::default(),
+            GroupRecord::Offset { topic, partition, value } => self.offsets.replay(topic, partition, value),
+        }
+    }
+
+    /// To be called once after the last record was replayed: sessions begin now.
+    pub fn on_loaded(&mut self, config: &GroupConfig, now: Now) -> Vec<Effect> {
+        self.classic.on_loaded(config, now)
+    }
+
+    /// Takes in one event and says what is to be done.
+    pub fn on_event(&mut self, event: Event, config: &GroupConfig, now: Now) -> Vec<Effect> {
+        self.classic.on_event(event, config, now)
+    }
+
+    /// When [`Event::TimersDue`] shall be sent; may be early, never late.
+    pub fn next_deadline(&self) -> Option<Monotonic> {
+        self.classic.next_deadline()
+    }
+
+    /// Its membership.
+    pub fn classic(&self) -> &ClassicGroup {
+        &self.classic
+    }
+
+    /// Its committed offsets.
+    pub fn offsets(&self) -> &CommittedOffsets {
+        &self.offsets
+    }
+
+    /// True when nothing would be lost by forgetting the group.
+    pub fn is_vacant(&self) -> bool {
+        self.classic.is_vacant() && self.offsets.is_empty()
+    }
+
+    /// Decides a commit: who may, and which partitions are refused. Errors are for the whole request.
+    pub fn commit_offsets(
+        &mut self,
+        request: &OffsetCommit,
+        config: &GroupConfig,
+        now: Now,
+    ) -> Result<OffsetCommitDecision, ErrorCode> {
+        let instance = request.group_instance_id.as_deref();
+        self.classic.check_offset_commit(&request.member_id, instance, request.generation)?;
+        self.classic.on_offset_commit(&request.member_id, now);
+        Ok(commit(request, config, now))
+    }
+
+    /// Decides an OffsetDelete: tombstones for what is there, unless a member consumes the topic.
+    pub fn delete_offsets(&self, partitions: &[(Arc<str>, i32)]) -> Result<OffsetCommitDecision, ErrorCode> {
+        self.classic.check_offset_delete()?;
+        let mut decision = OffsetCommitDecision::default();
+        for (topic, partition) in partitions {
+            if self.classic.is_subscribed_to(topic) {
+                decision.errors.push(ErrorCode::GroupSubscribedToTopic);
+                continue;
+            }
+            if self.offsets.contains(topic, *partition) {
+                decision.records.push(tombstone(topic.clone(), *partition));
+            }
+            decision.errors.push(ErrorCode::None);
+        }
+        Ok(decision)
+    }
+
+    /// Decides a DeleteGroups: tombstones for everything, if the group is empty.
+    pub fn delete(&self) -> Result<Vec<GroupRecord>, ErrorCode> {
+        self.classic.check_delete()?;
+        let mut records = self.offsets.tombstones(|_, _| true);
+        records.push(GroupRecord::Metadata(None));
+        Ok(records)
+    }
+
+    /// Tombstones for offsets whose retention is over; when that leaves an empty group without offsets, for
+    /// the group too.
+    pub fn expire_offsets(&self, config: &GroupConfig, now: Wall) -> Vec<GroupRecord> {
+        let expired = |topic: &str, offset: &CommittedOffset| {
+            !self.classic.is_subscribed_to(topic) && self.is_expired(offset, config, now)
+        };
+        let mut records = self.offsets.tombstones(expired);
+        let nothing_left = records.len() == self.offsets.len();
+        if nothing_left && self.classic.check_delete().is_ok() && !self.classic.has_pending_members() {
+            records.push(GroupRecord::Metadata(None));
+        }
+        records
+    }
+
+    /// Tombstones for offsets of topics that exist no more. `topic_id` says which topic bears a name now.
+    pub fn forget_deleted_topics(&self, topic_id: impl Fn(&str) -> Option<TopicId>) -> Vec<GroupRecord> {
+        self.offsets.tombstones(|topic, offset| !topic_id(topic).is_some_and(|id| belongs_to(offset, id)))
+    }
+
+    fn is_expired(&self, offset: &CommittedOffset, config: &GroupConfig, now: Wall) -> bool {
+        let Some(start) = self.classic.retention_starts(offset) else { return false };
+        match offset.expire_timestamp {
+            Some(expire_timestamp) => now >= expire_timestamp,
+            None => now.0.saturating_sub(start.0) >= config.offsets_retention_ms,
+        }
+    }
+}
