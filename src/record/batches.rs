@@ -1,7 +1,9 @@
 //! The batches that lie one after the other in a buffer.
 
+use std::borrow::Cow;
+
 use super::layout::{BATCH_HEADER_LENGTH, BATCH_LENGTH_AT, BATCH_LENGTH_MIN, LOG_OVERHEAD, field};
-use super::{BatchHeader, RecordError, verify_crc};
+use super::{BatchHeader, Codec, RecordError, decompress, verify_crc};
 
 /// One whole batch inside a buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +20,14 @@ impl<'a> Batch<'a> {
     /// The records, still compressed if the batch has a codec.
     pub fn records_bytes(&self) -> &'a [u8] {
         self.bytes.get(BATCH_HEADER_LENGTH..).unwrap_or_default()
+    }
+
+    /// The records in plain, inflated to at most `limit` bytes if the batch has a codec.
+    pub fn plain_records(&self, limit: usize) -> Result<Cow<'a, [u8]>, RecordError> {
+        match self.header.codec() {
+            Codec::None => Ok(Cow::Borrowed(self.records_bytes())),
+            codec => decompress(codec, self.records_bytes(), limit).map(Cow::Owned),
+        }
     }
 
     /// Checks the CRC.

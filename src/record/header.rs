@@ -7,7 +7,7 @@ use super::layout::{
     BATCH_LENGTH_AT, BATCH_LENGTH_MIN, CRC_AT, LAST_OFFSET_DELTA_AT, LOG_OVERHEAD, MAGIC, MAGIC_AT, MAX_TIMESTAMP_AT,
     PARTITION_LEADER_EPOCH_AT, PRODUCER_EPOCH_AT, PRODUCER_ID_AT, RECORD_COUNT_AT, field,
 };
-use super::{Attributes, Codec, NO_TIMESTAMP, RecordError, TimestampType};
+use super::{Attributes, Codec, RecordError, TimestampType};
 
 /// All fields of a batch header (61 bytes). That the records match it is not known yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -117,7 +117,6 @@ impl BatchHeader {
     pub fn record_timestamp(&self, timestamp_delta: i64) -> i64 {
         match self.timestamp_type() {
             TimestampType::LogAppendTime => self.max_timestamp,
-            TimestampType::CreateTime if self.base_timestamp == NO_TIMESTAMP => NO_TIMESTAMP,
             TimestampType::CreateTime => self.base_timestamp.wrapping_add(timestamp_delta),
         }
     }

@@ -8,17 +8,29 @@
 //! Lengths and counts that come with the bytes are claims: nothing is allocated by them, and everything that
 //! inflates takes a limit.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod batches;
+mod builder;
+mod compression;
+mod control;
 mod error;
 mod header;
 mod layout;
+mod records;
+mod snappy;
+mod validate;
+mod varint;
 
 pub use batches::{Batch, Batches};
+pub use builder::{BatchBuilder, seal};
+pub use compression::{compress, decompress};
+pub use control::{EndTransactionMarker, TransactionResult};
 pub use error::RecordError;
 pub use header::{BatchHeader, batch_head, crc32c, verify_crc};
 pub use layout::{
     Attributes, BATCH_HEAD_LENGTH, BATCH_HEADER_LENGTH, BATCH_LENGTH_MIN, Codec, LOG_OVERHEAD, MAGIC, NO_SEQUENCE,
     NO_TIMESTAMP, TimestampType,
 };
+pub use records::{Header, Headers, Record, Records};
+pub use validate::{InvalidBatch, ProduceRules, TopicCompression, Validated, validate};
