@@ -191,6 +191,7 @@ impl ErrorCode {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the macro marks no variant as the default")]
 impl Default for ErrorCode {
     fn default() -> Self {
         Self::None

@@ -15,8 +15,13 @@ mod builder;
 mod compression;
 mod control;
 mod error;
+#[cfg(test)]
+mod golden_tests;
 mod header;
+mod invalid_batch;
 mod layout;
+#[cfg(test)]
+mod property_tests;
 mod records;
 mod snappy;
 mod validate;
@@ -28,9 +33,10 @@ pub use compression::{compress, decompress};
 pub use control::{EndTransactionMarker, TransactionResult};
 pub use error::RecordError;
 pub use header::{BatchHeader, batch_head, crc32c, verify_crc};
+pub use invalid_batch::InvalidBatch;
 pub use layout::{
     Attributes, BATCH_HEAD_LENGTH, BATCH_HEADER_LENGTH, BATCH_LENGTH_MIN, Codec, LOG_OVERHEAD, MAGIC, NO_SEQUENCE,
     NO_TIMESTAMP, TimestampType,
 };
 pub use records::{Header, Headers, Record, Records};
-pub use validate::{InvalidBatch, ProduceRules, TopicCompression, Validated, validate};
+pub use validate::{ProduceRules, TopicCompression, Validated, validate};
