@@ -1,1 +1,3 @@
 //! The replicas hosted here: append, read, waiters.
+
+pub mod waiters;

@@ -1,0 +1,252 @@
+//! Reads request frames: a four-byte length, then that many bytes.
+//!
+//! A frame's memory grows with the bytes that have arrived, never with the length that a peer claims. Buffers
+//! come from a pool shared by all connections, so that an idle connection holds none and a busy one writes to
+//! pages that are already mapped (a fresh page costs more than the copy into it).
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::{Buf, Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What one read asks for when no frame has begun.
+const READ_BYTES: usize = 64 * 1024;
+/// A buffer grows to a claimed length at once up to here; beyond, it doubles as bytes arrive.
+const TRUSTED_BYTES: usize = 1024 * 1024;
+/// Larger buffers are given back to the allocator instead of the pool.
+const POOLED_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// Buffers kept for re-use; more are freed.
+const POOL_BUFFERS_MAX: usize = 16;
+/// The shortest request header: api key, version, correlation id, null client id... is 10; Kafka's v0 form is 8.
+const FRAME_BYTES_MIN: usize = 8;
+
+/// Why a connection cannot go on reading.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveError {
+    /// The peer has closed; `partial` bytes of an unfinished frame are dropped.
+    #[error("closed by the peer")]
+    Closed {
+        /// Bytes of a frame that never became whole.
+        partial: usize,
+    },
+    /// The length prefix is negative, too short for a header or above `socket.request.max.bytes`.
+    #[error("frame length {length} is outside {FRAME_BYTES_MIN}..={max}")]
+    Length {
+        /// As the peer sent it.
+        length: i32,
+        /// `socket.request.max.bytes`.
+        max: usize,
+    },
+    /// The socket failed.
+    #[error("cannot read: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// Recycled receive buffers and the bound on the bytes of large requests in flight, for the whole node.
+#[derive(Debug)]
+pub struct ReceiveMemory {
+    pool: Mutex<Vec<BytesMut>>,
+    /// One permit per KiB of `queued.max.request.bytes`.
+    budget: Arc<Semaphore>,
+    budget_kib: u32,
+}
+
+impl ReceiveMemory {
+    /// `queued_max_request_bytes`: how much the frames above 64 KiB may take together.
+    pub fn new(queued_max_request_bytes: u64) -> Self {
+        let kib = u32::try_from(queued_max_request_bytes / 1024).unwrap_or(u32::MAX).clamp(1024, u32::MAX >> 4);
+        Self { pool: Mutex::new(Vec::new()), budget: Arc::new(Semaphore::new(kib as usize)), budget_kib: kib }
+    }
+
+    fn take(&self) -> BytesMut {
+        let pooled = self.pool.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        pooled.unwrap_or_else(|| BytesMut::with_capacity(READ_BYTES))
+    }
+
+    fn give_back(&self, mut buffer: BytesMut) {
+        buffer.clear();
+        // Frames cut from this buffer may still be alive; then its memory is not ours to re-use.
+        if buffer.try_reclaim(READ_BYTES) && buffer.capacity() <= POOLED_BYTES_MAX {
+            let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
+            if pool.len() < POOL_BUFFERS_MAX {
+                pool.push(buffer);
+            }
+        }
+    }
+
+    async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes <= READ_BYTES {
+            return None;
+        }
+        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(self.budget_kib);
+        // The semaphore is never closed, so an error cannot happen; without a permit the frame is still read.
+        Arc::clone(&self.budget).acquire_many_owned(kib).await.ok()
+    }
+}
+
+/// One request as it came, without its length prefix.
+#[derive(Debug)]
+pub struct Frame {
+    /// Header and body.
+    pub bytes: Bytes,
+    /// Its share of the node's request memory, given back on drop.
+    pub permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The receiving half of a connection.
+#[derive(Debug)]
+pub struct FrameReader {
+    memory: Arc<ReceiveMemory>,
+    buffer: Option<BytesMut>,
+    /// Length of the frame whose prefix has been read.
+    expected: Option<usize>,
+    permit: Option<OwnedSemaphorePermit>,
+    request_bytes_max: usize,
+}
+
+impl FrameReader {
+    /// `request_bytes_max`: `socket.request.max.bytes`.
+    pub fn new(memory: Arc<ReceiveMemory>, request_bytes_max: usize) -> Self {
+        Self { memory, buffer: None, expected: None, permit: None, request_bytes_max }
+    }
+
+    /// The next whole frame among the bytes that have arrived.
+    pub fn next_frame(&mut self) -> Result<Option<Frame>, ReceiveError> {
+        let Some(buffer) = self.buffer.as_mut() else { return Ok(None) };
+        if self.expected.is_none() && buffer.len() >= 4 {
+            let length = buffer.get_i32();
+            let max = self.request_bytes_max;
+            let valid = usize::try_from(length).ok().filter(|length| (FRAME_BYTES_MIN..=max).contains(length));
+            self.expected = Some(valid.ok_or(ReceiveError::Length { length, max })?);
+        }
+        match self.expected {
+            Some(length) if buffer.len() >= length => {
+                self.expected = None;
+                let bytes = buffer.split_to(length).freeze();
+                Ok(Some(Frame { bytes, permit: self.permit.take() }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The bytes at hand that are not a whole frame yet; for a hint when the peer speaks another protocol.
+    pub fn unread(&self) -> &[u8] {
+        self.buffer.as_deref().unwrap_or_default()
+    }
+
+    /// True while reading ahead is worth it: less than one read's worth lies unhandled.
+    pub fn has_room(&self) -> bool {
+        self.expected.is_none() && self.unread().len() < READ_BYTES
+    }
+
+    /// Waits for bytes and takes in what one read returns. Safe to cancel: bytes that have been read stay.
+    pub async fn fill(&mut self, stream: &mut TcpStream) -> Result<(), ReceiveError> {
+        if self.unread().is_empty()
+            && self.expected.is_none()
+            && let Some(buffer) = self.buffer.take()
+        {
+            self.memory.give_back(buffer);
+        }
+        if let Some(length) = self.expected
+            && self.permit.is_none()
+        {
+            self.permit = self.memory.reserve(length).await;
+        }
+        stream.readable().await?;
+        let buffer = self.buffer.get_or_insert_with(|| self.memory.take());
+        let wanted = match self.expected {
+            Some(length) => length.saturating_sub(buffer.len()).max(1),
+            None => READ_BYTES,
+        };
+        let reserve = wanted.min(TRUSTED_BYTES.max(buffer.len()));
+        if buffer.capacity() - buffer.len() < reserve.min(wanted) {
+            buffer.reserve(reserve);
+        }
+        let partial = buffer.len();
+        // A large frame is read to its end and no further, so that no tail of the next one has to be moved.
+        let limit = if wanted > READ_BYTES || self.expected.is_some_and(|length| length > READ_BYTES) {
+            wanted
+        } else {
+            buffer.capacity() - buffer.len()
+        };
+        let mut window = bytes::BufMut::limit(buffer, limit);
+        let read = stream.read_buf(&mut window).await?;
+        if read == 0 {
+            return Err(ReceiveError::Closed { partial });
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FrameReader {
+    fn drop(&mut self) {
+        if let Some(buffer) = self.buffer.take() {
+            self.memory.give_back(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (client, server) = tokio::join!(TcpStream::connect(address), listener.accept());
+        (client.unwrap(), server.unwrap().0)
+    }
+
+    fn framed(payload: &[u8]) -> Vec<u8> {
+        let mut bytes = (payload.len() as i32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(payload);
+        bytes
+    }
+
+    async fn next(reader: &mut FrameReader, stream: &mut TcpStream) -> Result<Frame, ReceiveError> {
+        loop {
+            if let Some(frame) = reader.next_frame()? {
+                return Ok(frame);
+            }
+            reader.fill(stream).await?;
+        }
+    }
+
+    #[tokio::test]
+    async fn frames_come_whole_and_in_order_however_they_are_cut() {
+        let (mut client, mut server) = pair().await;
+        let memory = Arc::new(ReceiveMemory::new(64 << 20));
+        let mut reader = FrameReader::new(memory, 100 << 20);
+        let payloads: Vec<Vec<u8>> =
+            [8, 9, 70_000, 12, 3_000_000, 100, 8].iter().map(|&n| (0..n).map(|i| (i % 251) as u8).collect()).collect();
+        let sent: Vec<u8> = payloads.iter().flat_map(|payload| framed(payload)).collect();
+        let writer = tokio::spawn(async move {
+            for chunk in sent.chunks(7_777) {
+                client.write_all(chunk).await.unwrap();
+            }
+            client
+        });
+        for payload in &payloads {
+            assert_eq!(next(&mut reader, &mut server).await.unwrap().bytes, payload);
+        }
+        drop(writer.await.unwrap());
+        assert!(matches!(next(&mut reader, &mut server).await, Err(ReceiveError::Closed { partial: 0 })));
+    }
+
+    #[tokio::test]
+    async fn bad_lengths_are_refused_before_any_memory_is_taken() {
+        for length in [-1, 0, 7, i32::MIN, i32::MAX, 0x4745_5420] {
+            let (mut client, mut server) = pair().await;
+            let mut reader = FrameReader::new(Arc::new(ReceiveMemory::new(64 << 20)), 100 << 20);
+            client.write_all(&i32::to_be_bytes(length)).await.unwrap();
+            let result = next(&mut reader, &mut server).await;
+            assert!(matches!(result, Err(ReceiveError::Length { length: l, .. }) if l == length), "{length}");
+        }
+    }
+}
