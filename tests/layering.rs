@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
     &["model"],
-    &["record", "protocol", "rpc", "config", "observability"],
+    &["record", "protocol", "rpc", "config", "observability", "clock"],
     &["metadata", "replication", "group", "log"],
     &["cluster", "client"],
     &["controller", "partition"],

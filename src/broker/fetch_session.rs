@@ -139,8 +139,7 @@ impl Session {
     fn note(&mut self, partitions: &[(FetchKey, FetchPartition)], news: &[PartitionNews]) -> Vec<bool> {
         let mut selected = Vec::with_capacity(partitions.len());
         for ((key, _), news) in partitions.iter().zip(news) {
-            let answered =
-                Answered { high_watermark: news.high_watermark, log_start_offset: news.log_start_offset };
+            let answered = Answered { high_watermark: news.high_watermark, log_start_offset: news.log_start_offset };
             let Some(partition) = self.partitions.get_mut(key) else {
                 selected.push(true);
                 continue;
@@ -257,8 +256,7 @@ impl Cache {
             next_first: None,
         }));
         self.partitions += partitions.len();
-        self.sessions
-            .insert(id, Slot { session: Arc::clone(&session), last_used: now, partitions: partitions.len() });
+        self.sessions.insert(id, Slot { session: Arc::clone(&session), last_used: now, partitions: partitions.len() });
         Some(session)
     }
 
@@ -318,10 +316,7 @@ mod tests {
     fn epochs_count_up_by_one_and_unknown_ids_are_refused() {
         let sessions = FetchSessions::default();
         let id = sessions.begin(request(0, 0, &[0]), Monotonic(0)).unwrap().session_id();
-        assert_eq!(
-            sessions.begin(request(id, 2, &[]), Monotonic(0)).unwrap_err(),
-            ErrorCode::InvalidFetchSessionEpoch
-        );
+        assert_eq!(sessions.begin(request(id, 2, &[]), Monotonic(0)).unwrap_err(), ErrorCode::InvalidFetchSessionEpoch);
         assert!(sessions.begin(request(id, 1, &[]), Monotonic(0)).is_ok());
         assert_eq!(
             sessions.begin(request(id + 1, 1, &[]), Monotonic(0)).unwrap_err(),

@@ -1,3 +1,19 @@
 //! The replicas hosted here: append, read, waiters.
+//!
+//! The shell around `log` and `replication`: it carries out what they decide. No lock of a partition is held
+//! across an await, and no fsync runs under one.
 
-pub mod waiters;
+mod config;
+mod error;
+mod flusher;
+mod housekeeping;
+mod replica;
+mod replicas;
+mod waiters;
+
+pub use config::{BrokerLayers, ReplicaConfig, broker_layers};
+pub use error::PartitionError;
+pub use flusher::FlushSignal;
+pub use replica::{AppendRequest, Appended, Isolation, ReadRecords, Replica};
+pub use replicas::{LeadershipChange, Replicas, ReplicasConfig};
+pub use waiters::{Registration, Waiters, Waker, Watched};

@@ -1,0 +1,72 @@
+//! The few handles that handlers work with. Not a broker: a handler that needs a ninth is missing a module.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cluster::{BrokerLifecycle, ClusterError, ControllerCalls};
+use crate::config::StaticConfig;
+use crate::coordinator::GroupCoordinator;
+use crate::metadata::ClusterImage;
+use crate::model::BrokerId;
+use crate::partition::Replicas;
+use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
+
+use super::auto_create::AutoCreate;
+use super::fetch_session::FetchSessions;
+use super::producer_ids::ProducerIds;
+
+/// How long a handler waits for the controllers when the client named no time.
+pub const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What handlers share.
+pub struct Context {
+    /// `node.id`.
+    pub broker_id: BrokerId,
+    /// The configuration this process was started with; the image has what was changed since.
+    pub settings: Arc<StaticConfig>,
+    /// The replicas here, and the metadata as far as they follow it.
+    pub replicas: Arc<Replicas>,
+    /// Commands to the controllers.
+    pub controller: ControllerCalls,
+    /// Where this broker stands in its life.
+    pub lifecycle: BrokerLifecycle,
+    /// Consumer groups.
+    pub groups: Arc<GroupCoordinator>,
+    /// Incremental fetch sessions.
+    pub fetch_sessions: FetchSessions,
+    /// Creates topics on first use.
+    pub auto_create: AutoCreate,
+    /// Hands out producer ids.
+    pub producer_ids: ProducerIds,
+}
+
+impl Context {
+    /// The metadata as this broker has applied it to its replicas.
+    pub fn image(&self) -> Arc<ClusterImage> {
+        self.replicas.image()
+    }
+
+    /// Has the controllers carry out a command, and waits until this broker has applied what came of it: the
+    /// client's next request finds it done.
+    pub async fn submit(
+        &self,
+        command: metadata_command::Kind,
+        timeout: Duration,
+    ) -> Result<MetadataReply, ClusterError> {
+        submit(&self.controller, &self.replicas, command, timeout).await
+    }
+}
+
+/// See [`Context::submit`].
+pub(super) async fn submit(
+    controller: &ControllerCalls,
+    replicas: &Replicas,
+    command: metadata_command::Kind,
+    timeout: Duration,
+) -> Result<MetadataReply, ClusterError> {
+    let deadline = tokio::time::Instant::now() + timeout;
+    let reply = controller.submit(MetadataCommand { kind: Some(command) }, timeout).await?;
+    // Not applied in time: the answer holds all the same, only a little later here.
+    let _ = tokio::time::timeout_at(deadline, replicas.wait_for_index(reply.metadata_index)).await;
+    Ok(reply)
+}

@@ -1,0 +1,213 @@
+//! From a frame to a handler: the table of what this broker serves.
+//!
+//! A row gives the API, the versions that are advertised and served, and the handler file. ApiVersions answers and
+//! docs/protocol-support.md are made from this table, so they cannot disagree with it.
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::log::FileSlice;
+use crate::model::ErrorCode;
+use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::{self, ApiKey, DecodeError, Message, Reader, Request, RequestHeader};
+
+use super::context::Context;
+use super::handlers;
+use super::receive::Frame;
+use super::send::Outgoing;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// Its address.
+    pub peer: SocketAddr,
+    /// The address it reached.
+    pub local: Option<SocketAddr>,
+    /// The listener it came in by; Metadata answers with that listener's addresses.
+    pub listener: Arc<str>,
+}
+
+impl Client {
+    /// A client that has just connected.
+    pub fn new(peer: SocketAddr, local: Option<SocketAddr>, listener: Arc<str>) -> Self {
+        Self { peer, local, listener }
+    }
+}
+
+/// What surrounds one request.
+#[derive(Debug)]
+pub struct Call {
+    /// The version of the request and its answer.
+    pub api_version: i16,
+    /// As the client calls itself.
+    pub client_id: Option<String>,
+    /// The connection it came by.
+    pub client: Client,
+    /// The request's share of the node's request memory. A handler that no longer holds the request's bytes
+    /// may drop it early.
+    pub memory: Option<OwnedSemaphorePermit>,
+}
+
+/// A request that has been started.
+pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// How a request ends.
+#[derive(Debug)]
+pub enum Answer {
+    /// With a response.
+    Send(Outgoing),
+    /// Without one: Produce with acks=0.
+    Nothing,
+    /// With the end of the connection: a Produce with acks=0 that failed.
+    Close,
+}
+
+/// What a handler gives.
+#[derive(Debug)]
+pub enum Outcome<T> {
+    /// A response.
+    Body(T),
+    /// A response whose records lie in files: `Records::External` with slot n stands for the n-th list.
+    WithRecords(T, Vec<Vec<FileSlice>>),
+    /// No response.
+    Nothing,
+    /// No response, and no connection any more.
+    Close,
+}
+
+impl<T> From<T> for Outcome<T> {
+    fn from(body: T) -> Self {
+        Self::Body(body)
+    }
+}
+
+/// A frame that is not a request we serve: the connection is closed, as Kafka does.
+#[derive(Debug, thiserror::Error)]
+pub enum BadRequest {
+    /// Malformed bytes.
+    #[error("malformed request: {0}")]
+    Malformed(#[from] DecodeError),
+    /// An API key that is not advertised.
+    #[error("request for API key {0}, which is not served")]
+    UnknownApi(i16),
+    /// A version outside the advertised range.
+    #[error("request for {api:?} version {version}, which is not served")]
+    UnsupportedVersion {
+        /// The API.
+        api: ApiKey,
+        /// What was asked for.
+        version: i16,
+    },
+}
+
+/// One row of the table.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The API.
+    pub api: ApiKey,
+    /// What ApiVersions answers.
+    pub advertised: RangeInclusive<i16>,
+    /// What the handler's contract says: the first lines of its file.
+    pub handler: &'static str,
+}
+
+macro_rules! served {
+    ($($api:ident $versions:expr => $handler:ident ($request:ident);)*) => {
+        /// All that is served, by API key.
+        pub fn table() -> Vec<Served> {
+            vec![$(Served { api: ApiKey::$api, advertised: $versions, handler: stringify!($handler) },)*]
+        }
+
+        /// The advertised versions of `api`; `None` when it is not served.
+        pub fn advertised(api: ApiKey) -> Option<RangeInclusive<i16>> {
+            match api {
+                $(ApiKey::$api => Some($versions),)*
+                _ => None,
+            }
+        }
+
+        fn run(context: &Arc<Context>, header: &RequestHeader, call: Call, body: &mut Reader<'_>) -> Result<Pending, BadRequest> {
+            let context = Arc::clone(context);
+            let correlation_id = header.correlation_id;
+            match header.api_key {
+                $(ApiKey::$api => {
+                    let request = decode::<protocol::messages::$request>(body, call.api_version)?;
+                    Ok(Box::pin(async move {
+                        let version = call.api_version;
+                        let outcome = handlers::$handler::handle(&context, call, request).await;
+                        encode::<protocol::messages::$request>(version, correlation_id, outcome.into())
+                    }))
+                })*
+                other => Err(BadRequest::UnknownApi(other.code())),
+            }
+        }
+    };
+}
+
+// Produce 0 to 2 are advertised and not served: without them librdkafka before 2.11.1 believes that the broker
+// cannot take zstd or even any compression, and sends everything uncompressed.
+served! {
+    Produce 0..=13 => produce (ProduceRequest);
+    Fetch 4..=18 => fetch (FetchRequest);
+    ListOffsets 1..=11 => list_offsets (ListOffsetsRequest);
+    Metadata 0..=13 => metadata (MetadataRequest);
+    ApiVersions 0..=4 => api_versions (ApiVersionsRequest);
+    InitProducerId 0..=5 => init_producer_id (InitProducerIdRequest);
+}
+
+/// Decodes the request in `frame` and starts its handler; true when it is a Produce. Nothing of the handler has
+/// run until the returned future is polled.
+pub fn start(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<(Pending, bool), BadRequest> {
+    let mut reader = Reader::new(&frame.bytes);
+    let header = RequestHeader::decode(&mut reader)?;
+    let (api, version) = (header.api_key, header.api_version);
+    let Some(versions) = advertised(api) else { return Err(BadRequest::UnknownApi(api.code())) };
+    if !versions.contains(&version) {
+        if api == ApiKey::ApiVersions {
+            return Ok((refuse_api_versions(header.correlation_id), false));
+        }
+        return Err(BadRequest::UnsupportedVersion { api, version });
+    }
+    let call = Call {
+        api_version: version,
+        client_id: header.client_id.clone(),
+        client: client.clone(),
+        memory: frame.permit,
+    };
+    let pending = run(context, &header, call, &mut reader)?;
+    Ok((pending, api == ApiKey::Produce))
+}
+
+fn decode<R: Request>(reader: &mut Reader<'_>, version: i16) -> Result<R, BadRequest> {
+    if !R::VERSIONS.contains(&version) {
+        return Err(BadRequest::UnsupportedVersion { api: R::API_KEY, version });
+    }
+    let request = R::decode(reader, version)?;
+    reader.expect_end()?;
+    Ok(request)
+}
+
+fn encode<R: Request>(version: i16, correlation_id: i32, outcome: Outcome<R::Response>) -> Answer {
+    let (body, slots) = match outcome {
+        Outcome::Body(body) => (body, Vec::new()),
+        Outcome::WithRecords(body, slots) => (body, slots),
+        Outcome::Nothing => return Answer::Nothing,
+        Outcome::Close => return Answer::Close,
+    };
+    Answer::Send(Outgoing { frame: protocol::encode_response(R::API_KEY, version, correlation_id, &body), slots })
+}
+
+/// A client that is newer than we are learns our versions from an answer in version 0 (KIP-511).
+fn refuse_api_versions(correlation_id: i32) -> Pending {
+    let response = ApiVersionsResponse {
+        error_code: ErrorCode::UnsupportedVersion,
+        api_keys: handlers::api_versions::own_row(),
+        ..ApiVersionsResponse::default()
+    };
+    let answer = encode::<ApiVersionsRequest>(0, correlation_id, response.into());
+    Box::pin(std::future::ready(answer))
+}

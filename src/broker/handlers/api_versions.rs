@@ -1,0 +1,62 @@
+//! ApiVersions, versions 0 to 4.
+//!
+//! Answers the dispatch table, so what is not served is not advertised. Version 3 brings the client's name and
+//! version (KIP-511), which are checked; the response header is version 0 always. A version above 4 is answered in
+//! version 0 with UNSUPPORTED_VERSION and the range of this API, by `dispatch`, and the connection goes on.
+//! Finalised features are those of the metadata image (KIP-584).
+
+use crate::broker::context::Context;
+use crate::broker::dispatch::{self, Call};
+use crate::metadata::SUPPORTED_FEATURES;
+use crate::model::ErrorCode;
+use crate::protocol::messages::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
+use crate::protocol::{ApiKey, ApiKey::ApiVersions};
+
+/// Answers what is served.
+pub async fn handle(context: &Context, call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
+    let named = call.api_version >= 3;
+    if named && !(is_valid(&request.client_software_name) && is_valid(&request.client_software_version)) {
+        return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest, ..ApiVersionsResponse::default() };
+    }
+    let image = context.image();
+    ApiVersionsResponse {
+        api_keys: dispatch::table().into_iter().map(|served| row(served.api, &served.advertised)).collect(),
+        supported_features: SUPPORTED_FEATURES
+            .iter()
+            // Clients before version 4 cannot read a minimum of 0 (KAFKA-17011).
+            .filter(|feature| call.api_version >= 4 || feature.min_level > 0)
+            .map(|feature| SupportedFeatureKey {
+                name: feature.name.to_owned(),
+                min_version: feature.min_level,
+                max_version: feature.max_level,
+            })
+            .collect(),
+        finalized_features_epoch: image.applied_index(),
+        finalized_features: image
+            .features()
+            .map(|(name, level)| {
+                let level = i16::try_from(level).unwrap_or(i16::MAX);
+                FinalizedFeatureKey { name: name.to_owned(), max_version_level: level, min_version_level: level }
+            })
+            .collect(),
+        ..ApiVersionsResponse::default()
+    }
+}
+
+/// The row of this API alone, for a client whose version we do not know.
+pub fn own_row() -> Vec<ApiVersion> {
+    dispatch::advertised(ApiVersions).map(|versions| row(ApiVersions, &versions)).into_iter().collect()
+}
+
+fn row(api: ApiKey, versions: &std::ops::RangeInclusive<i16>) -> ApiVersion {
+    ApiVersion { api_key: api.code(), min_version: *versions.start(), max_version: *versions.end() }
+}
+
+/// Letters, digits, dots and dashes, beginning and ending with a letter or digit.
+fn is_valid(text: &str) -> bool {
+    let ends = |at: Option<char>| at.is_some_and(|c| c.is_ascii_alphanumeric());
+    let all = text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '.');
+    all && ends(text.chars().next()) && ends(text.chars().last())
+}

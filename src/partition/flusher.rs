@@ -1,0 +1,141 @@
+//! Syncs dirty logs to disk, one thread per data directory, never under a partition's lock.
+//!
+//! What lies past the recovery point is what a crash makes the next start scan, so a partition is flushed when 64
+//! MiB are dirty (its append asks for it) or when they have been for [`DIRTY_MAX`]; `flush.messages` and `flush.ms`
+//! make it sooner. Checkpoints follow each round. An fsync that fails is final: what it should have made durable
+//! may be gone from the page cache, so the process ends rather than acknowledge on top of it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
+
+use crate::log::{DataDirectory, LogError, OsDisk};
+use crate::model::TopicId;
+
+use super::replica::Replica;
+use super::replicas::Replicas;
+
+/// How long records stay dirty at most when nothing else asks for a flush.
+const DIRTY_MAX: Duration = Duration::from_secs(30);
+/// How often the flusher looks for partitions that have become due.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Wakes the flusher of one directory.
+#[derive(Debug, Default)]
+pub struct FlushSignal {
+    thread: OnceLock<Thread>,
+}
+
+impl FlushSignal {
+    /// Marks a partition and wakes the flusher, once until it has looked.
+    pub fn want(&self, partition: &AtomicBool) {
+        if !partition.swap(true, Ordering::AcqRel) {
+            if let Some(thread) = self.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
+}
+
+/// The flusher of one directory.
+#[derive(Debug)]
+pub struct Flusher {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+}
+
+impl Flusher {
+    /// Starts the thread for `directory`, whose partitions are those of `replicas` with this `signal`.
+    pub fn start(
+        replicas: Weak<Replicas>,
+        directory: DataDirectory<OsDisk>,
+        signal: &FlushSignal,
+    ) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let rounds = Rounds { replicas, directory, dirty_since: HashMap::new() };
+        let thread = {
+            let stop = Arc::clone(&stop);
+            std::thread::Builder::new().name("flusher".into()).spawn(move || rounds.run(&stop))?
+        };
+        // The signal belongs to one flusher, so the cell is empty here.
+        let _ = signal.thread.set(thread.thread().clone());
+        Ok(Self { stop, thread })
+    }
+
+    /// Ends the thread after the round it is in.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("the flusher ended with a panic");
+        }
+    }
+}
+
+struct Rounds {
+    replicas: Weak<Replicas>,
+    directory: DataDirectory<OsDisk>,
+    /// When the flusher first saw a partition dirty.
+    dirty_since: HashMap<(TopicId, i32), Instant>,
+}
+
+impl Rounds {
+    fn run(mut self, stop: &AtomicBool) {
+        while !stop.load(Ordering::Acquire) {
+            std::thread::park_timeout(LOOK_INTERVAL);
+            let Some(replicas) = self.replicas.upgrade() else { return };
+            if let Err(error) = self.round(&replicas) {
+                give_up(&error);
+            }
+        }
+    }
+
+    fn round(&mut self, replicas: &Replicas) -> Result<(), LogError> {
+        let mut flushed_any = false;
+        let now = Instant::now();
+        for replica in replicas.in_directory(self.directory.path()) {
+            if self.is_due(&replica, now) {
+                flushed_any |= flush(&replica)?;
+            }
+        }
+        if flushed_any {
+            replicas.note_high_watermarks(&self.directory);
+            self.directory.write_checkpoints()?;
+        }
+        Ok(())
+    }
+
+    fn is_due(&mut self, replica: &Replica, now: Instant) -> bool {
+        let key = (replica.topic_id(), replica.topic_partition().partition);
+        let asked = replica.take_flush_wanted();
+        if replica.is_flushed() {
+            self.dirty_since.remove(&key);
+            return false;
+        }
+        let since = *self.dirty_since.entry(key).or_insert(now);
+        let dirty_max = DIRTY_MAX.min(Duration::from_millis(replica.config().flush_ms));
+        let due = asked || now.duration_since(since) >= dirty_max;
+        if due {
+            self.dirty_since.remove(&key);
+        }
+        due
+    }
+}
+
+/// Flushes one partition; false when there was nothing to do.
+fn flush(replica: &Replica) -> Result<bool, LogError> {
+    let Some(handle) = replica.with_log(|log| log.flush_handle()).transpose()?.flatten() else { return Ok(false) };
+    let flushed = handle.run()?;
+    replica.with_log(|log| log.mark_flushed(flushed)).transpose()?;
+    Ok(true)
+}
+
+fn give_up(error: &LogError) -> ! {
+    tracing::error!(
+        "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, then \
+         start it again"
+    );
+    std::process::exit(1);
+}
