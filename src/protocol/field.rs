@@ -54,19 +54,19 @@ pub trait Field: Sized {
     fn field_type() -> FieldType;
 
     /// Reads a value that is not null.
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
     /// Appends the value.
-    fn encode(&self, writer: &mut Writer);
+    fn write(&self, writer: &mut Writer);
 }
 
 /// A type with an encoding for null.
 pub trait Nullable: Field {
     /// Reads a value or null.
-    fn decode_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError>;
+    fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError>;
 
     /// Appends the value or null.
-    fn encode_nullable(value: Option<&Self>, writer: &mut Writer);
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer);
 }
 
 /// A group of fields; `schema!` implements it.
@@ -75,10 +75,10 @@ pub trait Structure: Default {
     fn fields() -> Vec<FieldSchema>;
 
     /// Reads the fields of the reader's version. Others keep their defaults.
-    fn decode_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
+    fn read_fields(reader: &mut Reader<'_>) -> Result<Self, DecodeError>;
 
     /// Appends the fields of the writer's version. What others hold is not sent.
-    fn encode_fields(&self, writer: &mut Writer);
+    fn write_fields(&self, writer: &mut Writer);
 }
 
 macro_rules! numbers {
@@ -91,12 +91,12 @@ macro_rules! numbers {
             }
 
             #[inline]
-            fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+            fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
                 reader.array().map(Self::from_be_bytes)
             }
 
             #[inline]
-            fn encode(&self, writer: &mut Writer) {
+            fn write(&self, writer: &mut Writer) {
                 writer.put(&self.to_be_bytes());
             }
         })*
@@ -117,11 +117,11 @@ impl Field for bool {
         FieldType::Bool
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.byte().map(|byte| byte != 0)
     }
 
-    fn encode(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.put(&[u8::from(*self)]);
     }
 }
@@ -134,11 +134,11 @@ impl Field for ErrorCode {
         FieldType::ErrorCode
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.int16().map(|code| Self::from_code(code).unwrap_or(Self::UnknownServerError))
     }
 
-    fn encode(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.put(&self.code().to_be_bytes());
     }
 }
@@ -150,11 +150,11 @@ impl Field for Uuid {
         FieldType::Uuid
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.array().map(Self)
     }
 
-    fn encode(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.put(&self.0);
     }
 }
@@ -165,11 +165,11 @@ impl Field for Records {
         FieldType::Records
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         reader.bytes().map(|bytes| bytes.map_or(Self::Null, Self::Inline))
     }
 
-    fn encode(&self, writer: &mut Writer) {
+    fn write(&self, writer: &mut Writer) {
         writer.records(self);
     }
 }
@@ -177,12 +177,12 @@ impl Field for Records {
 /// `Field` for a type that is `Nullable`: both encodings are one, and null is refused.
 macro_rules! field_of_nullable {
     () => {
-        fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-            Self::decode_nullable(reader)?.ok_or_else(|| reader.error(DecodeFault::UnexpectedNull))
+        fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+            Self::read_nullable(reader)?.ok_or_else(|| reader.error(DecodeFault::UnexpectedNull))
         }
 
-        fn encode(&self, writer: &mut Writer) {
-            Self::encode_nullable(Some(self), writer);
+        fn write(&self, writer: &mut Writer) {
+            Self::write_nullable(Some(self), writer);
         }
     };
 }
@@ -196,11 +196,11 @@ impl Field for String {
 }
 
 impl Nullable for String {
-    fn decode_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+    fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         reader.string()
     }
 
-    fn encode_nullable(value: Option<&Self>, writer: &mut Writer) {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer) {
         writer.string(value.map(String::as_str));
     }
 }
@@ -214,11 +214,11 @@ impl Field for Bytes {
 }
 
 impl Nullable for Bytes {
-    fn decode_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+    fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         reader.bytes()
     }
 
-    fn encode_nullable(value: Option<&Self>, writer: &mut Writer) {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer) {
         writer.bytes(value.map(AsRef::as_ref));
     }
 }
@@ -232,21 +232,21 @@ impl<T: Field> Field for Vec<T> {
 }
 
 impl<T: Field> Nullable for Vec<T> {
-    fn decode_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+    fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
         let Some(count) = reader.array_length(T::SIZE_MIN)? else { return Ok(None) };
         // Room for no more memory than the rest of the frame takes; beyond that the array grows as its
         // elements turn out to be there.
         let mut elements = Vec::with_capacity(count.min(reader.remaining() / size_of::<T>().max(1)));
         for _ in 0..count {
-            elements.push(T::decode(reader)?);
+            elements.push(T::read(reader)?);
         }
         Ok(Some(elements))
     }
 
-    fn encode_nullable(value: Option<&Self>, writer: &mut Writer) {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer) {
         writer.long_length(value.map(Vec::len));
         for element in value.into_iter().flatten() {
-            element.encode(writer);
+            element.write(writer);
         }
     }
 }
@@ -256,40 +256,40 @@ impl<T: Structure> Field for T {
         FieldType::Struct(T::fields())
     }
 
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        T::decode_fields(reader)
+    fn read(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        T::read_fields(reader)
     }
 
-    fn encode(&self, writer: &mut Writer) {
-        self.encode_fields(writer);
+    fn write(&self, writer: &mut Writer) {
+        self.write_fields(writer);
     }
 }
 
 /// A struct that may be null follows a byte: negative for null, 1 for a value.
 impl<T: Structure> Nullable for T {
-    fn decode_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
-        if i8::decode(reader)? < 0 { Ok(None) } else { T::decode_fields(reader).map(Some) }
+    fn read_nullable(reader: &mut Reader<'_>) -> Result<Option<Self>, DecodeError> {
+        if i8::read(reader)? < 0 { Ok(None) } else { T::read_fields(reader).map(Some) }
     }
 
-    fn encode_nullable(value: Option<&Self>, writer: &mut Writer) {
+    fn write_nullable(value: Option<&Self>, writer: &mut Writer) {
         let marker: i8 = if value.is_some() { 1 } else { -1 };
-        marker.encode(writer);
+        marker.write(writer);
         if let Some(value) = value {
-            value.encode_fields(writer);
+            value.write_fields(writer);
         }
     }
 }
 
 /// Reads a field that is nullable in some versions only.
-pub(super) fn decode_optional<T: Nullable>(reader: &mut Reader<'_>, nullable: bool) -> Result<Option<T>, DecodeError> {
-    if nullable { T::decode_nullable(reader) } else { T::decode(reader).map(Some) }
+pub(super) fn read_optional<T: Nullable>(reader: &mut Reader<'_>, nullable: bool) -> Result<Option<T>, DecodeError> {
+    if nullable { T::read_nullable(reader) } else { T::read(reader).map(Some) }
 }
 
 /// Appends a field that is nullable in some versions only; in the others nothing means the empty value.
-pub(super) fn encode_optional<T: Nullable + Default>(value: Option<&T>, writer: &mut Writer, nullable: bool) {
+pub(super) fn write_optional<T: Nullable + Default>(value: Option<&T>, writer: &mut Writer, nullable: bool) {
     match value {
-        None if !nullable => T::default().encode(writer),
-        _ => T::encode_nullable(value, writer),
+        None if !nullable => T::default().write(writer),
+        _ => T::write_nullable(value, writer),
     }
 }
 

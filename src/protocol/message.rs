@@ -23,7 +23,7 @@ pub trait Message: Structure {
             return Err(reader.error(DecodeFault::UnsupportedVersion(version)).within(Self::NAME));
         }
         reader.set_version(version, version >= Self::FLEXIBLE_FROM);
-        Self::decode_fields(reader)
+        Self::read_fields(reader)
     }
 
     /// Appends the body in `version`, which must lie in [`Message::VERSIONS`]. Fields that the version
@@ -31,7 +31,7 @@ pub trait Message: Structure {
     fn encode(&self, writer: &mut Writer, version: i16) {
         assert!(Self::VERSIONS.contains(&version), "{} has no version {version}", Self::NAME);
         writer.set_version(version, version >= Self::FLEXIBLE_FROM);
-        self.encode_fields(writer);
+        self.write_fields(writer);
     }
 }
 

@@ -89,14 +89,14 @@ macro_rules! schema {
             }
 
             #[allow(unused_variables, reason = "a struct may have all its fields in every version")]
-            fn decode_fields(
+            fn read_fields(
                 reader: &mut $crate::protocol::Reader<'_>,
             ) -> Result<Self, $crate::protocol::DecodeError> {
                 let version = reader.version();
                 let mut value = Self::default();
-                $(schema!(@decode reader, version, value, $name, $field, ($present), ($($null)?), ($($tag)?));)*
-                schema!(@decode_tags reader, ($($($tag)?)*), |reader, tag| {
-                    $(schema!(@decode_tag reader, version, value, $name, $field, tag,
+                $(schema!(@read_field reader, version, value, $name, $field, ($present), ($($null)?), ($($tag)?));)*
+                schema!(@read_tags reader, ($($($tag)?)*), |reader, tag| {
+                    $(schema!(@read_tag reader, version, value, $name, $field, tag,
                         ($present), ($($null)?), ($($tag)?));)*
                     Ok(false)
                 });
@@ -104,14 +104,14 @@ macro_rules! schema {
             }
 
             #[allow(unused_variables, reason = "a struct may have all its fields in every version")]
-            fn encode_fields(&self, writer: &mut $crate::protocol::Writer) {
+            fn write_fields(&self, writer: &mut $crate::protocol::Writer) {
                 let version = writer.version();
-                $(schema!(@encode writer, version, self.$field, ($present), ($($null)?), ($($tag)?));)*
+                $(schema!(@write_field writer, version, self.$field, ($present), ($($null)?), ($($tag)?));)*
                 if writer.is_flexible() {
                     writer.unsigned_varint(
                         0 $(+ schema!(@count_tag version, self.$field, ($present), ($($default)?), ($($tag)?)))*
                     );
-                    $(schema!(@encode_tag writer, version, self.$field,
+                    $(schema!(@write_tag writer, version, self.$field,
                         ($present), ($($null)?), ($($default)?), ($($tag)?));)*
                 }
             }
@@ -143,46 +143,46 @@ macro_rules! schema {
     };
 
     // One value, without regard to whether it is tagged. A failure names the field.
-    (@read $reader:ident, $version:ident, $name:ident, $field:ident, ()) => {
-        $crate::protocol::field::Field::decode($reader)
+    (@read_value $reader:ident, $version:ident, $name:ident, $field:ident, ()) => {
+        $crate::protocol::field::Field::read($reader)
             .map_err(|error| error.within(concat!(stringify!($name), ".", stringify!($field))))?
     };
-    (@read $reader:ident, $version:ident, $name:ident, $field:ident, ($null:expr)) => {
-        $crate::protocol::field::decode_optional($reader, ($null).contains(&$version))
+    (@read_value $reader:ident, $version:ident, $name:ident, $field:ident, ($null:expr)) => {
+        $crate::protocol::field::read_optional($reader, ($null).contains(&$version))
             .map_err(|error| error.within(concat!(stringify!($name), ".", stringify!($field))))?
     };
-    (@write $writer:ident, $version:ident, $value:expr, ()) => {
-        $crate::protocol::field::Field::encode(&$value, $writer)
+    (@write_value $writer:ident, $version:ident, $value:expr, ()) => {
+        $crate::protocol::field::Field::write(&$value, $writer)
     };
-    (@write $writer:ident, $version:ident, $value:expr, ($null:expr)) => {
-        $crate::protocol::field::encode_optional($value.as_ref(), $writer, ($null).contains(&$version))
+    (@write_value $writer:ident, $version:ident, $value:expr, ($null:expr)) => {
+        $crate::protocol::field::write_optional($value.as_ref(), $writer, ($null).contains(&$version))
     };
 
-    (@decode $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
+    (@read_field $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
         ($present:expr), $null:tt, ()) => {
         if ($present).contains(&$version) {
-            $value.$field = schema!(@read $reader, $version, $name, $field, $null);
+            $value.$field = schema!(@read_value $reader, $version, $name, $field, $null);
         }
     };
-    (@decode $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
+    (@read_field $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident,
         ($present:expr), $null:tt, ($tag:literal)) => {};
 
-    (@encode $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ()) => {
+    (@write_field $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ()) => {
         if ($present).contains(&$version) {
-            schema!(@write $writer, $version, $value, $null);
+            schema!(@write_value $writer, $version, $value, $null);
         }
     };
-    (@encode $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ($tag:literal)) => {};
+    (@write_field $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, ($tag:literal)) => {};
 
-    (@decode_tags $reader:ident, (), $read:expr) => { $reader.skip_tagged_fields()? };
-    (@decode_tags $reader:ident, ($($tag:literal)+), $read:expr) => { $reader.tagged_fields(&mut $read)? };
+    (@read_tags $reader:ident, (), $read:expr) => { $reader.skip_tagged_fields()? };
+    (@read_tags $reader:ident, ($($tag:literal)+), $read:expr) => { $reader.tagged_fields(&mut $read)? };
 
-    (@decode_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
+    (@read_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
         ($present:expr), $null:tt, ()) => {};
-    (@decode_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
+    (@read_tag $reader:ident, $version:ident, $value:ident, $name:ident, $field:ident, $seen:ident,
         ($present:expr), $null:tt, ($tag:literal)) => {
         if $seen == $tag && ($present).contains(&$version) {
-            $value.$field = schema!(@read $reader, $version, $name, $field, $null);
+            $value.$field = schema!(@read_value $reader, $version, $name, $field, $null);
             return Ok(true);
         }
     };
@@ -195,11 +195,11 @@ macro_rules! schema {
     (@count_tag $version:ident, $value:expr, ($present:expr), $default:tt, ($tag:literal)) => {
         u32::from(schema!(@is_sent $version, $value, $present, $default))
     };
-    (@encode_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt, ()) => {};
-    (@encode_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt,
+    (@write_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt, ()) => {};
+    (@write_tag $writer:ident, $version:ident, $value:expr, ($present:expr), $null:tt, $default:tt,
         ($tag:literal)) => {
         if schema!(@is_sent $version, $value, $present, $default) {
-            $writer.tagged_field($tag, &mut |writer| schema!(@write writer, $version, $value, $null));
+            $writer.tagged_field($tag, &mut |writer| schema!(@write_value writer, $version, $value, $null));
         }
     };
 }

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
+use std::sync::LazyLock;
 
 use bytes::{Bytes, BytesMut};
 use ottla::protocol::{
@@ -85,6 +86,10 @@ pub fn all() -> Vec<Codec> {
 }
 
 /// Every codec with every version of it.
-pub fn all_versions() -> Vec<(Codec, i16)> {
-    all().into_iter().flat_map(|codec| codec.versions.clone().map(move |version| (codec.clone(), version))).collect()
+pub fn all_versions() -> &'static [(Codec, i16)] {
+    static ALL: LazyLock<Vec<(Codec, i16)>> = LazyLock::new(|| {
+        let versions = |codec: Codec| codec.versions.clone().map(move |version| (codec.clone(), version));
+        all().into_iter().flat_map(versions).collect()
+    });
+    &ALL
 }

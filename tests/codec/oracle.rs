@@ -111,7 +111,7 @@ fn the_same_bytes_as_another_implementation() {
     let mut unknown = Vec::new();
     let mut compared = 0;
     for (codec, version) in all_versions() {
-        let known: Vec<bool> = (0..FRAMES_PER_VERSION).map(|seed| agrees(&codec, version, seed)).collect();
+        let known: Vec<bool> = (0..FRAMES_PER_VERSION).map(|seed| agrees(codec, *version, seed)).collect();
         if known.iter().all(|known| *known) {
             compared += 1;
         } else {
