@@ -5,25 +5,44 @@
 //! default. [`Layers`] holds the broker's part of them; [`TopicConfig`] and the other typed structs are resolved
 //! from it, and the describe functions show it. Nothing here reads or writes metadata.
 
+mod controller_config;
 mod describe;
+mod endpoint;
 mod key;
 mod layers;
+mod listeners;
+mod load;
+mod module_configs;
+mod names;
+mod node_config;
 #[cfg(test)]
 mod reads;
+mod server_config;
 mod static_config;
 mod table;
+#[cfg(test)]
+mod tests;
 mod topic_config;
 mod update;
 mod value;
 
 use std::collections::BTreeMap;
 
+pub use controller_config::{ControllerConfig, Voter};
 pub use describe::{
     ConfigSynonym, DescribedConfig, describe_broker, describe_cluster_default, describe_group, describe_topic,
     effective_broker_value, effective_topic_value,
 };
+pub use endpoint::{Endpoint, SecurityProtocol, join_address};
 pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues};
 pub use layers::{ConfigSource, Layers};
+pub use listeners::{Listener, ListenersConfig};
+pub use load::{ConfigError, Loaded, Sources, load};
+pub use module_configs::{
+    ClusterConfig, GroupConfig, LogConfig, NetworkConfig, ReplicationConfig, TopicCreationConfig,
+};
+pub use node_config::{NodeConfig, ProcessRoles};
+pub use server_config::ServerConfig;
 pub use static_config::{Origin, Setting, StaticConfig};
 pub use table::{broker_key, broker_keys, group_key, group_keys, topic_key, topic_keys};
 pub use topic_config::{CompressionType, TimestampType, TopicConfig};

@@ -75,10 +75,6 @@ impl StaticConfig {
         self.settings.insert(name.to_owned(), Setting { value: value.trim().to_owned(), origin });
     }
 
-    pub(super) fn remove(&mut self, name: &str) {
-        self.settings.remove(name);
-    }
-
     /// What `--override` with these pairs gives; for tests, which know their values to be right.
     ///
     /// # Panics

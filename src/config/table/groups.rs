@@ -14,7 +14,7 @@ keys! {
     Int "group.max.size" = "2147483647"; at_least(1), in_force;
     /// Group protocols the coordinator speaks.
     List "group.coordinator.rebalance.protocols" = "classic";
-        each_of(&["consumer", "classic", "share", "streams"]), in_force;
+        each_of(&["consumer", "classic", "share", "streams"]), accepted(CONSUMER);
     /// Number of threads of the group coordinator.
     Int "group.coordinator.threads" = "4"; at_least(1), high, accepted(THREADS);
     /// Number of threads for the group coordinator's background work.

@@ -4,6 +4,8 @@ use super::super::key::keys;
 use super::reasons::NO_AUTHORIZER;
 
 keys! {
+    /// Name of the cluster this node belongs to; one is made up when the first node starts without it.
+    String "cluster.id" = null; in_force;
     /// A partition with this many unflushed bytes is flushed, which bounds what a start after a crash must scan.
     Long "ottla.log.flush.dirty.bytes" = "67108864"; at_least(1), in_force;
     /// A partition whose oldest unflushed record is this many milliseconds old is flushed, which bounds what a start

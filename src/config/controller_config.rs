@@ -1,0 +1,160 @@
+//! The controller quorum and its timers.
+
+use std::time::Duration;
+
+use super::endpoint::{join_address, split_address};
+use super::layers::Layers;
+use super::listeners::named;
+use super::node_config::NodeConfig;
+
+/// A voter of the controller quorum.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Voter {
+    /// Its `node.id`.
+    pub node_id: i32,
+    /// Its host.
+    pub host: String,
+    /// The port of its controller listener.
+    pub port: u16,
+}
+
+impl Voter {
+    /// `host:port`.
+    pub fn address(&self) -> String {
+        join_address(&self.host, self.port)
+    }
+}
+
+/// The controller quorum and its timers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControllerConfig {
+    /// `controller.quorum.voters`; empty when nothing was said, and then this node is the only voter.
+    pub voters: Vec<Voter>,
+    /// `controller.quorum.bootstrap.servers`, as host and port.
+    pub bootstrap_servers: Vec<(String, u16)>,
+    /// How often the leader shows that it is there.
+    pub heartbeat_interval: Duration,
+    /// A follower asks for votes after a silence between this and `election_timeout_max`.
+    pub election_timeout_min: Duration,
+    /// `controller.quorum.election.timeout.ms`.
+    pub election_timeout_max: Duration,
+    /// `controller.quorum.request.timeout.ms`.
+    pub request_timeout: Duration,
+    /// `controller.quorum.retry.backoff.ms`.
+    pub retry_backoff: Duration,
+    /// `metadata.log.max.record.bytes.between.snapshots`.
+    pub snapshot_after_bytes: u64,
+    /// `metadata.log.max.snapshot.interval.ms`; `None` sets no time.
+    pub snapshot_interval: Option<Duration>,
+    /// `metadata.log.segment.bytes`.
+    pub segment_bytes: u64,
+    /// `broker.session.timeout.ms`: a broker silent for so long is fenced.
+    pub broker_session_timeout: Duration,
+    /// `ottla.broker.session.grace.ms`: so long a broker whose control stream broke may take to come back.
+    pub broker_session_grace: Duration,
+    /// `auto.leader.rebalance.enable`.
+    pub auto_leader_rebalance_enable: bool,
+    /// `leader.imbalance.check.interval.seconds`.
+    pub leader_imbalance_check_interval: Duration,
+}
+
+impl ControllerConfig {
+    /// Resolves the quorum, and says what is wrong with it.
+    pub(super) fn resolve(layers: Layers<'_>, node: &NodeConfig, problems: &mut Vec<String>) -> Self {
+        let voters = parse_voters(&layers.list("controller.quorum.voters")).unwrap_or_else(|problem| {
+            problems.push(format!("{}: {problem}", named(layers.start, "controller.quorum.voters")));
+            Vec::new()
+        });
+        let bootstrap_servers = parse_servers(&layers.list("controller.quorum.bootstrap.servers"));
+        let bootstrap_servers = bootstrap_servers.unwrap_or_else(|problem| {
+            problems.push(format!("{}: {problem}", named(layers.start, "controller.quorum.bootstrap.servers")));
+            Vec::new()
+        });
+        check_membership(layers, node, &voters, bootstrap_servers.is_empty(), problems);
+        let milliseconds = |name: &str| Duration::from_millis(layers.size(name));
+        let election_timeout_max = milliseconds("controller.quorum.election.timeout.ms").max(Duration::from_millis(10));
+        Self {
+            voters,
+            bootstrap_servers,
+            heartbeat_interval: election_timeout_max / 5,
+            election_timeout_min: election_timeout_max * 3 / 5,
+            election_timeout_max,
+            request_timeout: milliseconds("controller.quorum.request.timeout.ms"),
+            retry_backoff: milliseconds("controller.quorum.retry.backoff.ms"),
+            snapshot_after_bytes: layers.size("metadata.log.max.record.bytes.between.snapshots"),
+            snapshot_interval: Some(milliseconds("metadata.log.max.snapshot.interval.ms"))
+                .filter(|interval| !interval.is_zero()),
+            segment_bytes: layers.size("metadata.log.segment.bytes"),
+            broker_session_timeout: milliseconds("broker.session.timeout.ms"),
+            broker_session_grace: milliseconds("ottla.broker.session.grace.ms"),
+            auto_leader_rebalance_enable: layers.boolean("auto.leader.rebalance.enable"),
+            leader_imbalance_check_interval: Duration::from_secs(
+                layers.size("leader.imbalance.check.interval.seconds"),
+            ),
+        }
+    }
+}
+
+fn check_membership(
+    layers: Layers<'_>,
+    node: &NodeConfig,
+    voters: &[Voter],
+    no_bootstrap_servers: bool,
+    problems: &mut Vec<String>,
+) {
+    let start = layers.start;
+    let id_key = if start.value("node.id").is_some() { "node.id" } else { "broker.id" };
+    let is_voter = voters.iter().any(|voter| voter.node_id == node.node_id);
+    if node.roles.controller && !voters.is_empty() && !is_voter {
+        problems.push(format!(
+            "{} makes this node a controller, but {} has no voter {} ({})",
+            named(start, "process.roles"),
+            named(start, "controller.quorum.voters"),
+            node.node_id,
+            named(start, id_key)
+        ));
+    }
+    if !node.roles.controller && is_voter {
+        problems.push(format!(
+            "{} makes this node no controller, but {} has a voter {} ({})",
+            named(start, "process.roles"),
+            named(start, "controller.quorum.voters"),
+            node.node_id,
+            named(start, id_key)
+        ));
+    }
+    if !node.roles.controller && voters.is_empty() && no_bootstrap_servers {
+        problems.push(format!(
+            "{} makes this node a broker only, and nothing says where its controllers are: set \
+             controller.quorum.voters or controller.quorum.bootstrap.servers",
+            named(start, "process.roles")
+        ));
+    }
+}
+
+/// Parses `id@host:port` items.
+pub(super) fn parse_voters(items: &[String]) -> Result<Vec<Voter>, String> {
+    let mut voters: Vec<Voter> = Vec::new();
+    for item in items {
+        let parsed = item.split_once('@').and_then(|(id, address)| {
+            let node_id = id.trim().parse::<i32>().ok().filter(|id| *id >= 0)?;
+            let (host, port) = split_address(address)?;
+            Some(Voter { node_id, host, port })
+        });
+        let voter = parsed.filter(|voter| !voter.host.is_empty() && voter.port != 0);
+        let voter = voter.ok_or_else(|| format!("{item:?} is no voter; one looks like 1@host:9093"))?;
+        if voters.iter().any(|earlier| earlier.node_id == voter.node_id) {
+            return Err(format!("voter {} is there twice", voter.node_id));
+        }
+        voters.push(voter);
+    }
+    Ok(voters)
+}
+
+fn parse_servers(items: &[String]) -> Result<Vec<(String, u16)>, String> {
+    let parse = |item: &String| {
+        let server = split_address(item).filter(|(host, port)| !host.is_empty() && *port != 0);
+        server.ok_or_else(|| format!("{item:?} is no address; one looks like host:9093"))
+    };
+    items.iter().map(parse).collect()
+}

@@ -1,0 +1,294 @@
+//! What the other modules need to know, one struct per module, each resolved from the layers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::layers::Layers;
+use super::value::split_list;
+
+fn milliseconds(layers: Layers<'_>, name: &str) -> Duration {
+    Duration::from_millis(layers.size(name))
+}
+
+/// Bounds of the Kafka listeners and of what a client may ask for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NetworkConfig {
+    /// `socket.request.max.bytes`.
+    pub request_max_bytes: usize,
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the operating system.
+    pub receive_buffer_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`; `None` leaves it to the operating system.
+    pub send_buffer_bytes: Option<usize>,
+    /// `socket.listen.backlog.size`.
+    pub listen_backlog_size: i32,
+    /// `connections.max.idle.ms`; `None` never closes a connection for being idle.
+    pub connections_max_idle: Option<Duration>,
+    /// `max.connections`.
+    pub max_connections: usize,
+    /// `max.connections.per.ip`.
+    pub max_connections_per_ip: usize,
+    /// `max.connections.per.ip.overrides`, for those items that are addresses.
+    pub max_connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
+    /// `max.connection.creation.rate`, per second.
+    pub max_connection_creation_rate: u32,
+    /// `queued.max.requests`.
+    pub queued_max_requests: usize,
+    /// `queued.max.request.bytes`; `None` leaves the bound to the broker.
+    pub queued_max_request_bytes: Option<usize>,
+    /// `fetch.max.bytes`.
+    pub fetch_max_bytes: usize,
+    /// `max.incremental.fetch.session.cache.slots`.
+    pub fetch_session_slots: usize,
+    /// `max.request.partition.size.limit`.
+    pub max_request_partitions: usize,
+}
+
+impl NetworkConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        let count = |name: &str| usize::try_from(layers.size(name)).unwrap_or(usize::MAX);
+        let or_default = |name: &str| usize::try_from(layers.long(name)).ok();
+        Self {
+            request_max_bytes: count("socket.request.max.bytes"),
+            receive_buffer_bytes: or_default("socket.receive.buffer.bytes"),
+            send_buffer_bytes: or_default("socket.send.buffer.bytes"),
+            listen_backlog_size: layers.int("socket.listen.backlog.size"),
+            connections_max_idle: u64::try_from(layers.long("connections.max.idle.ms")).ok().map(Duration::from_millis),
+            max_connections: count("max.connections"),
+            max_connections_per_ip: count("max.connections.per.ip"),
+            max_connections_per_ip_overrides: ip_overrides(
+                &layers.text("max.connections.per.ip.overrides").unwrap_or_default(),
+            ),
+            max_connection_creation_rate: u32::try_from(layers.size("max.connection.creation.rate"))
+                .unwrap_or(u32::MAX),
+            queued_max_requests: count("queued.max.requests"),
+            queued_max_request_bytes: or_default("queued.max.request.bytes"),
+            fetch_max_bytes: count("fetch.max.bytes"),
+            fetch_session_slots: count("max.incremental.fetch.session.cache.slots"),
+            max_request_partitions: count("max.request.partition.size.limit"),
+        }
+    }
+}
+
+/// Items of `address:count`; the address may be IPv6, so the last colon splits.
+fn ip_overrides(text: &str) -> BTreeMap<IpAddr, usize> {
+    let parse = |item: String| {
+        let (address, count) = item.rsplit_once(':')?;
+        Some((address.trim_matches(['[', ']']).parse().ok()?, count.trim().parse().ok()?))
+    };
+    split_list(text).into_iter().filter_map(parse).collect()
+}
+
+/// What the keeper of this broker's partitions needs beyond each topic's own configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval: Duration,
+    /// `log.initial.task.delay.ms`.
+    pub initial_task_delay: Duration,
+    /// `log.flush.scheduler.interval.ms`; `None` when nothing is ever due by time.
+    pub flush_scheduler_interval: Option<Duration>,
+    /// `log.flush.offset.checkpoint.interval.ms`.
+    pub flush_offset_checkpoint_interval: Duration,
+    /// `log.flush.start.offset.checkpoint.interval.ms`.
+    pub flush_start_offset_checkpoint_interval: Duration,
+    /// `ottla.log.flush.dirty.bytes`.
+    pub flush_dirty_bytes: u64,
+    /// `ottla.log.flush.dirty.ms`.
+    pub flush_dirty_ms: u64,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+    /// `producer.id.expiration.ms`.
+    pub producer_id_expiration_ms: u64,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_id_expiration_check_interval: Duration,
+}
+
+impl LogConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        let scheduler_ms = layers.long("log.flush.scheduler.interval.ms");
+        Self {
+            retention_check_interval: milliseconds(layers, "log.retention.check.interval.ms"),
+            initial_task_delay: milliseconds(layers, "log.initial.task.delay.ms"),
+            flush_scheduler_interval: u64::try_from(scheduler_ms)
+                .ok()
+                .filter(|ms| *ms != i64::MAX as u64)
+                .map(|ms| Duration::from_millis(ms.max(1))),
+            flush_offset_checkpoint_interval: milliseconds(layers, "log.flush.offset.checkpoint.interval.ms"),
+            flush_start_offset_checkpoint_interval: milliseconds(
+                layers,
+                "log.flush.start.offset.checkpoint.interval.ms",
+            ),
+            flush_dirty_bytes: layers.size("ottla.log.flush.dirty.bytes"),
+            flush_dirty_ms: layers.size("ottla.log.flush.dirty.ms"),
+            recovery_threads: usize::try_from(layers.size("num.recovery.threads.per.data.dir")).unwrap_or(1).max(1),
+            producer_id_expiration_ms: layers.size("producer.id.expiration.ms"),
+            producer_id_expiration_check_interval: milliseconds(layers, "producer.id.expiration.check.interval.ms"),
+        }
+    }
+}
+
+/// How followers copy, and how long they may lag.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplicationConfig {
+    /// `replica.lag.time.max.ms`.
+    pub lag_time_max_ms: u64,
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.max.bytes`, per partition.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff: Duration,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout: Duration,
+    /// `replica.socket.receive.buffer.bytes`; `None` leaves it to the operating system.
+    pub socket_receive_buffer_bytes: Option<usize>,
+    /// `socket.connection.setup.timeout.ms`.
+    pub connection_setup_timeout: Duration,
+    /// `socket.connection.setup.timeout.max.ms`.
+    pub connection_setup_timeout_max: Duration,
+    /// `replica.high.watermark.checkpoint.interval.ms`.
+    pub high_watermark_checkpoint_interval: Duration,
+}
+
+impl ReplicationConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
+            fetch_min_bytes: layers.int("replica.fetch.min.bytes"),
+            fetch_max_bytes: layers.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: layers.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: layers.int("replica.fetch.wait.max.ms"),
+            fetch_backoff: milliseconds(layers, "replica.fetch.backoff.ms"),
+            socket_timeout: milliseconds(layers, "replica.socket.timeout.ms"),
+            socket_receive_buffer_bytes: usize::try_from(layers.long("replica.socket.receive.buffer.bytes")).ok(),
+            connection_setup_timeout: milliseconds(layers, "socket.connection.setup.timeout.ms"),
+            connection_setup_timeout_max: milliseconds(layers, "socket.connection.setup.timeout.max.ms"),
+            high_watermark_checkpoint_interval: milliseconds(layers, "replica.high.watermark.checkpoint.interval.ms"),
+        }
+    }
+}
+
+/// A broker's side of the control plane.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClusterConfig {
+    /// `broker.heartbeat.interval.ms`.
+    pub heartbeat_interval: Duration,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout: Duration,
+    /// `initial.broker.registration.timeout.ms`.
+    pub registration_timeout: Duration,
+    /// `controller.socket.timeout.ms`.
+    pub controller_timeout: Duration,
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+}
+
+impl ClusterConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            heartbeat_interval: milliseconds(layers, "broker.heartbeat.interval.ms"),
+            session_timeout: milliseconds(layers, "broker.session.timeout.ms"),
+            registration_timeout: milliseconds(layers, "initial.broker.registration.timeout.ms"),
+            controller_timeout: milliseconds(layers, "controller.socket.timeout.ms"),
+            request_timeout: milliseconds(layers, "request.timeout.ms"),
+        }
+    }
+}
+
+/// How topics are created.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicCreationConfig {
+    /// `auto.create.topics.enable`.
+    pub auto_create_enable: bool,
+    /// `delete.topic.enable`.
+    pub delete_enable: bool,
+    /// `num.partitions`.
+    pub num_partitions: i32,
+    /// `default.replication.factor`.
+    pub default_replication_factor: i16,
+}
+
+impl TopicCreationConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            auto_create_enable: layers.boolean("auto.create.topics.enable"),
+            delete_enable: layers.boolean("delete.topic.enable"),
+            num_partitions: layers.int("num.partitions"),
+            default_replication_factor: i16::try_from(layers.int("default.replication.factor")).unwrap_or(i16::MAX),
+        }
+    }
+}
+
+/// Consumer groups and the topic of their offsets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupConfig {
+    /// `group.min.session.timeout.ms`.
+    pub min_session_timeout_ms: i32,
+    /// `group.max.session.timeout.ms`.
+    pub max_session_timeout_ms: i32,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: i32,
+    /// `group.max.size`.
+    pub max_size: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_max_bytes: usize,
+    /// `offsets.commit.timeout.ms`.
+    pub offsets_commit_timeout: Duration,
+    /// `offsets.load.buffer.size`.
+    pub offsets_load_buffer_bytes: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: u64,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check_interval: Duration,
+    /// `offsets.topic.num.partitions`.
+    pub offsets_topic_num_partitions: i32,
+    /// `offsets.topic.replication.factor`, before it is capped by the brokers the cluster is meant to have.
+    pub offsets_topic_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub offsets_topic_segment_bytes: u64,
+}
+
+impl GroupConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        let count = |name: &str| usize::try_from(layers.size(name)).unwrap_or(usize::MAX);
+        Self {
+            min_session_timeout_ms: layers.int("group.min.session.timeout.ms"),
+            max_session_timeout_ms: layers.int("group.max.session.timeout.ms"),
+            initial_rebalance_delay_ms: layers.int("group.initial.rebalance.delay.ms"),
+            max_size: count("group.max.size"),
+            offset_metadata_max_bytes: count("offset.metadata.max.bytes"),
+            offsets_commit_timeout: milliseconds(layers, "offsets.commit.timeout.ms"),
+            offsets_load_buffer_bytes: count("offsets.load.buffer.size"),
+            offsets_retention_ms: layers.size("offsets.retention.minutes").saturating_mul(60_000),
+            offsets_retention_check_interval: milliseconds(layers, "offsets.retention.check.interval.ms"),
+            offsets_topic_num_partitions: layers.int("offsets.topic.num.partitions"),
+            offsets_topic_replication_factor: i16::try_from(layers.int("offsets.topic.replication.factor"))
+                .unwrap_or(i16::MAX),
+            offsets_topic_segment_bytes: layers.size("offsets.topic.segment.bytes"),
+        }
+    }
+}
+
+macro_rules! defaults {
+    ($($name:ident)*) => {
+        $(impl Default for $name {
+            /// What holds when nothing is configured.
+            fn default() -> Self {
+                Self::resolve(Layers::at_start(&super::StaticConfig::default()))
+            }
+        })*
+    };
+}
+
+defaults!(NetworkConfig LogConfig ReplicationConfig ClusterConfig TopicCreationConfig GroupConfig);
