@@ -44,3 +44,8 @@ pub use view::{GroupDescription, MemberDescription};
 pub const UNKNOWN_MEMBER_ID: &str = "";
 /// The protocol type of Kafka's own consumers.
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod script_tests;

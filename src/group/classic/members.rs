@@ -216,3 +216,22 @@ impl Members {
         }
     }
 }
+
+#[cfg(test)]
+impl Members {
+    /// Everything that is counted agrees with what it is counted over.
+    pub fn assert_consistent(&self) {
+        assert_eq!(self.awaiting_join, self.iter().filter(|member| member.awaiting_join.is_some()).count());
+        assert_eq!(self.metadata_bytes, self.iter().map(|member| metadata_bytes(&member.protocols)).sum::<usize>());
+        let statics = self.iter().filter_map(|m| Some((m.group_instance_id.clone()?, m.member_id.clone()))).collect();
+        assert_eq!(self.static_ids, statics);
+        assert_eq!(self.leader.is_some(), !self.is_empty());
+        assert!(self.leader().is_none_or(|leader| self.contains(leader)));
+        let mut supporters = BTreeMap::new();
+        for protocol in self.iter().flat_map(|member| &member.protocols) {
+            *supporters.entry(protocol.name.clone()).or_insert(0) += 1;
+        }
+        assert_eq!(self.supporters, supporters);
+        assert_eq!(self.select_protocol().is_some(), !self.is_empty(), "members without a common protocol");
+    }
+}

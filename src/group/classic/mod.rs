@@ -398,3 +398,21 @@ fn restored_member(record: MemberMetadata, protocol: &str) -> Member {
         joined_at: None,
     }
 }
+
+#[cfg(test)]
+impl ClassicGroup {
+    /// What holds between any two events.
+    pub(super) fn assert_consistent(&self) {
+        self.members.assert_consistent();
+        let members = self.members.len();
+        let awaiting_sync = self.members.iter().filter(|member| member.awaiting_sync.is_some()).count();
+        assert!(matches!(self.state, State::PreparingRebalance) || (members == 0) == (self.state == State::Empty));
+        assert_eq!(self.join_deadline.is_some(), self.state == State::PreparingRebalance, "{self:?}");
+        assert!(awaiting_sync == 0 || self.state == State::CompletingRebalance, "{self:?}");
+        assert!(self.persisting.is_none() || self.state == State::CompletingRebalance, "{self:?}");
+        assert!(self.pending_sync.iter().all(|member_id| self.members.contains(member_id)), "{self:?}");
+        assert!(self.pending_join.keys().all(|member_id| !self.members.contains(member_id)), "{self:?}");
+        let earliest = self.earliest_deadline();
+        assert!(earliest.is_none_or(|at| self.wake_at.is_some_and(|wake_at| wake_at <= at)), "{self:?}");
+    }
+}
