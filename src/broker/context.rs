@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::cluster::{BrokerLifecycle, ClusterError, ControllerCalls};
 use crate::config::StaticConfig;
-use crate::coordinator::GroupCoordinator;
 use crate::metadata::ClusterImage;
 use crate::model::BrokerId;
 use crate::partition::Replicas;
@@ -30,8 +29,6 @@ pub struct Context {
     pub controller: ControllerCalls,
     /// Where this broker stands in its life.
     pub lifecycle: BrokerLifecycle,
-    /// Consumer groups.
-    pub groups: Arc<GroupCoordinator>,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Creates topics on first use.

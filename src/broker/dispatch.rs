@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::log::FileSlice;
+use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use crate::protocol::{self, ApiKey, DecodeError, Message, Reader, Request, RequestHeader};
+use crate::protocol::{self, ApiKey, DecodeError, Reader, Request, RequestHeader};
 
 use super::context::Context;
 use super::handlers;
@@ -72,7 +72,7 @@ pub enum Outcome<T> {
     /// A response.
     Body(T),
     /// A response whose records lie in files: `Records::External` with slot n stands for the n-th list.
-    WithRecords(T, Vec<Vec<FileSlice>>),
+    WithRecords(T, Vec<Vec<FileSlice<OsDisk>>>),
     /// No response.
     Nothing,
     /// No response, and no connection any more.

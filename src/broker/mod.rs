@@ -1,4 +1,26 @@
 //! The Kafka listener: connections, dispatch, one handler file per API.
+//!
+//! No Kafka rule is decided here: a handler authorises, calls what lies below, and encodes. [`dispatch`] has the table
+//! of what is served.
 
-pub mod fetch_session;
-pub mod receive;
+pub mod authorized_operations;
+mod auto_create;
+mod connection;
+mod context;
+pub mod dispatch;
+mod fetch_session;
+pub mod handlers;
+mod hints;
+mod leader_hints;
+mod listener;
+mod producer_ids;
+mod receive;
+mod send;
+
+pub use auto_create::AutoCreate;
+pub use connection::ConnectionLimits;
+pub use context::Context;
+pub use fetch_session::FetchSessions;
+pub use listener::{ConnectionCounts, Serving, accept};
+pub use producer_ids::ProducerIds;
+pub use receive::ReceiveMemory;

@@ -6,15 +6,13 @@
 //! promised already.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
 use rustix::net::SendFlags;
 use tokio::io::Interest;
 use tokio::net::TcpStream;
 
-use crate::log::FileSlice;
+use crate::log::{FileSlice, OsDisk};
 use crate::protocol::EncodedFrame;
 
 /// Up to here records are copied into the send buffer.
@@ -30,7 +28,7 @@ pub struct Outgoing {
     /// Length prefix, header and body.
     pub frame: EncodedFrame,
     /// What goes where a mark with that slot is.
-    pub slots: Vec<Vec<FileSlice>>,
+    pub slots: Vec<Vec<FileSlice<OsDisk>>>,
 }
 
 /// Why an answer could not be sent.
@@ -53,14 +51,14 @@ pub enum SendError {
 /// The sending half of a connection.
 #[derive(Debug)]
 pub struct FrameSender {
-    buffer: BytesMut,
+    buffer: Vec<u8>,
     stall_max: Duration,
 }
 
 impl FrameSender {
     /// `stall_max`: how long a peer may take nothing before it is given up.
     pub fn new(stall_max: Duration) -> Self {
-        Self { buffer: BytesMut::new(), stall_max }
+        Self { buffer: Vec::new(), stall_max }
     }
 
     /// Takes in one answer; what lies in the buffer may go out, or wait for [`FrameSender::flush`].
@@ -89,39 +87,33 @@ impl FrameSender {
         self.drain(stream, SendFlags::empty()).await
     }
 
-    fn copy(&mut self, slice: &FileSlice) -> Result<(), SendError> {
-        let start = self.buffer.len();
-        self.buffer.resize(start + slice.length, 0);
-        let window = self.buffer.get_mut(start..).unwrap_or_default();
-        slice.read_exact(window).map_err(|error| match error.kind() {
+    fn copy(&mut self, slice: &FileSlice<OsDisk>) -> Result<(), SendError> {
+        slice.read_into(&mut self.buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => SendError::ShortFile { missing: slice.length },
             _ => SendError::Io(error),
         })
     }
 
     async fn drain(&mut self, stream: &TcpStream, flags: SendFlags) -> Result<(), SendError> {
-        while !self.buffer.is_empty() {
+        let mut sent = 0;
+        while let Some(rest) = self.buffer.get(sent..).filter(|rest| !rest.is_empty()) {
             let flags = flags | SendFlags::NOSIGNAL;
-            let attempt = stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(stream, &self.buffer, flags)?));
-            let sent = within(self.stall_max, attempt).await?;
-            self.buffer.advance(sent);
+            let attempt = stream.async_io(Interest::WRITABLE, || Ok(rustix::net::send(stream, rest, flags)?));
+            sent += within(self.stall_max, attempt).await?;
         }
-        if self.buffer.capacity() > KEPT_BYTES_MAX {
-            self.buffer = BytesMut::new();
-        } else {
-            self.buffer.clear();
-        }
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES_MAX);
         Ok(())
     }
 
-    async fn send_slice(&mut self, stream: &TcpStream, slice: &FileSlice) -> Result<(), SendError> {
+    async fn send_slice(&mut self, stream: &TcpStream, slice: &FileSlice<OsDisk>) -> Result<(), SendError> {
+        let Some(file) = slice.as_fd() else { return self.copy(slice) };
         self.drain(stream, SendFlags::MORE).await?;
         let mut position = slice.position;
         let mut left = slice.length;
         while left > 0 {
-            let attempt = stream.async_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(stream, slice.file.as_fd(), Some(&mut position), left)?)
-            });
+            let attempt = stream
+                .async_io(Interest::WRITABLE, || Ok(rustix::fs::sendfile(stream, file, Some(&mut position), left)?));
             match within(self.stall_max, attempt).await? {
                 0 => return Err(SendError::ShortFile { missing: left }),
                 sent => left -= sent,

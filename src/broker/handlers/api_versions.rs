@@ -7,8 +7,8 @@
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::{self, Call};
-use crate::metadata::SUPPORTED_FEATURES;
-use crate::model::ErrorCode;
+use crate::metadata::ClusterImage;
+use crate::model::{BrokerId, ErrorCode};
 use crate::protocol::messages::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -23,16 +23,7 @@ pub async fn handle(context: &Context, call: Call, request: ApiVersionsRequest) 
     let image = context.image();
     ApiVersionsResponse {
         api_keys: dispatch::table().into_iter().map(|served| row(served.api, &served.advertised)).collect(),
-        supported_features: SUPPORTED_FEATURES
-            .iter()
-            // Clients before version 4 cannot read a minimum of 0 (KAFKA-17011).
-            .filter(|feature| call.api_version >= 4 || feature.min_level > 0)
-            .map(|feature| SupportedFeatureKey {
-                name: feature.name.to_owned(),
-                min_version: feature.min_level,
-                max_version: feature.max_level,
-            })
-            .collect(),
+        supported_features: supported_features(&image, context.broker_id, call.api_version),
         finalized_features_epoch: image.applied_index(),
         finalized_features: image
             .features()
@@ -43,6 +34,22 @@ pub async fn handle(context: &Context, call: Call, request: ApiVersionsRequest) 
             .collect(),
         ..ApiVersionsResponse::default()
     }
+}
+
+/// What this broker registered that it can run at.
+fn supported_features(image: &ClusterImage, broker_id: BrokerId, api_version: i16) -> Vec<SupportedFeatureKey> {
+    let level = |level: i32| i16::try_from(level).unwrap_or(i16::MAX);
+    let features = image.broker(broker_id).map(|broker| broker.features.as_slice()).unwrap_or_default();
+    features
+        .iter()
+        // Clients before version 4 cannot read a minimum of 0 (KAFKA-17011).
+        .filter(|feature| api_version >= 4 || feature.min_level > 0)
+        .map(|feature| SupportedFeatureKey {
+            name: feature.name.clone(),
+            min_version: level(feature.min_level),
+            max_version: level(feature.max_level),
+        })
+        .collect()
 }
 
 /// The row of this API alone, for a client whose version we do not know.

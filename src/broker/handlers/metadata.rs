@@ -67,7 +67,8 @@ async fn create_missing(
     if missing.is_empty() || !allowed || !auto_creates(context, image) {
         return Vec::new();
     }
-    let creations = missing.into_iter().map(|name| async move { (name.to_owned(), context.auto_create.create(name).await) });
+    let creations =
+        missing.into_iter().map(|name| async move { (name.to_owned(), context.auto_create.create(name).await) });
     futures::future::join_all(creations).await
 }
 

@@ -56,7 +56,11 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
             }
             partitions.push(answer(index, result, &mut hints));
         }
-        responses.push(ProduceTopicResponse { name: topic.name, topic_id: topic.topic_id, partition_responses: partitions });
+        responses.push(ProduceTopicResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses: partitions,
+        });
     }
     drop(call.memory);
     if acks == 0 {
@@ -158,7 +162,8 @@ fn hint(error: &PartitionError, hints: &mut LeaderHints<'_>) -> LeaderIdAndEpoch
 
 fn record_errors(error: &PartitionError) -> Vec<BatchIndexAndErrorMessage> {
     let PartitionError::InvalidBatch(invalid) = error else { return Vec::new() };
-    let one = |batch_index| BatchIndexAndErrorMessage { batch_index, batch_index_error_message: Some(invalid.to_string()) };
+    let one =
+        |batch_index| BatchIndexAndErrorMessage { batch_index, batch_index_error_message: Some(invalid.to_string()) };
     invalid.record_index().map(one).into_iter().collect()
 }
 

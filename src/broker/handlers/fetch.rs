@@ -1,0 +1,292 @@
+//! Fetch, versions 4 to 18.
+//!
+//! Version 5 tells the log start offset, 7 has incremental sessions (KIP-227), 9 checks the leader epoch (KIP-320), 12
+//! is flexible and tells a diverging epoch (KIP-595), 13 names topics by id (KIP-516), 15 moves the follower's id into
+//! `replica_state` (KIP-903), 16 names the current leader when this broker is not (KIP-951), 17 and 18 concern
+//! followers.
+//!
+//! Answers whole batches as they lie, from the one that holds the asked-for offset on; the first is never cut by a size
+//! limit (KIP-74). Waits for `min_bytes` up to `max_wait_ms`. An empty partition answers zero-length records, never
+//! null. Reading from followers (KIP-392) is not done: `preferred_read_replica` is -1. Replication to other brokers is
+//! not served yet: a fetch with a replica id is answered NOT_LEADER_OR_FOLLOWER, and moves nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::broker::context::Context;
+use crate::broker::dispatch::{Call, Outcome};
+use crate::broker::fetch_session::{FetchKey, FetchPartition, PartitionNews, SessionContext, SessionRequest};
+use crate::broker::leader_hints::LeaderHints;
+use crate::clock;
+use crate::log::{FileSlice, OsDisk};
+use crate::model::{Offset, TopicId, TopicPartition, Uuid};
+use crate::partition::{Isolation, PartitionError, ReadRecords, Registration, Replica, Waker, Watched};
+use crate::protocol::Records;
+use crate::protocol::messages::{
+    FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
+};
+
+/// `fetch.max.bytes`: the most that one answer carries, beyond its first batch.
+const RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
+/// A wait is never longer, whatever the client asks.
+const WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Reads, waits when there is too little, and answers.
+pub async fn handle(context: &Context, call: Call, mut request: FetchRequest) -> Outcome<FetchResponse> {
+    let asked = session_request(&mut request);
+    let session = match context.fetch_sessions.begin(asked, clock::monotonic()) {
+        Ok(session) => session,
+        Err(error_code) => return FetchResponse { error_code, ..FetchResponse::default() }.into(),
+    };
+    let fetch = Fetch {
+        context,
+        isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX),
+        is_follower: request.replica_id >= 0 || request.replica_state.replica_id >= 0,
+    };
+    let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(fetch.max_bytes);
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
+    let reads = fetch.read_enough(session.partitions(), min_bytes, wait).await;
+    fetch.respond(&call, &session, reads)
+}
+
+fn session_request(request: &mut FetchRequest) -> SessionRequest {
+    let mut partitions = Vec::new();
+    for topic in std::mem::take(&mut request.topics) {
+        let name: Arc<str> = topic.topic.into();
+        partitions.extend(topic.partitions.into_iter().map(|p| {
+            let key = FetchKey { topic: Arc::clone(&name), topic_id: topic.topic_id, partition: p.partition };
+            let asked = FetchPartition::new(
+                p.fetch_offset,
+                p.partition_max_bytes,
+                p.current_leader_epoch,
+                p.last_fetched_epoch,
+                p.log_start_offset,
+            );
+            (key, asked)
+        }));
+    }
+    let forgotten = std::mem::take(&mut request.forgotten_topics_data)
+        .into_iter()
+        .flat_map(|topic| {
+            let name: Arc<str> = topic.topic.into();
+            let id = topic.topic_id;
+            topic.partitions.into_iter().map(move |partition| FetchKey {
+                topic: Arc::clone(&name),
+                topic_id: id,
+                partition,
+            })
+        })
+        .collect();
+    SessionRequest { session_id: request.session_id, session_epoch: request.session_epoch, partitions, forgotten }
+}
+
+/// What all partitions of one request share.
+struct Fetch<'a> {
+    context: &'a Context,
+    isolation: Isolation,
+    max_bytes: usize,
+    is_follower: bool,
+}
+
+type Read = Result<(Arc<Replica>, ReadRecords), PartitionError>;
+
+impl Fetch<'_> {
+    /// Reads until there are `min_bytes`, an error, or no more time.
+    async fn read_enough(&self, asked: &[(FetchKey, FetchPartition)], min_bytes: usize, wait: Duration) -> Vec<Read> {
+        let reads = self.read_all(asked);
+        if is_enough(&reads, min_bytes) || wait.is_zero() {
+            return reads;
+        }
+        let deadline = Instant::now() + wait;
+        let waker = Waker::default();
+        let mut reads = reads;
+        loop {
+            let moved = {
+                let registrations = self.register(&reads, &waker);
+                // What moved before the registration woke nobody.
+                let moved = registrations.iter().any(|(replica, seen, _)| replica.readable_end(self.isolation) > *seen);
+                moved || tokio::time::timeout_at(deadline, waker.notified()).await.is_ok()
+            };
+            reads = self.read_all(asked);
+            if !moved || is_enough(&reads, min_bytes) {
+                return reads;
+            }
+        }
+    }
+
+    fn register<'r>(&self, reads: &'r [Read], waker: &Waker) -> Vec<(&'r Replica, Offset, Registration<'r>)> {
+        let online = reads.iter().filter_map(|read| read.as_ref().ok());
+        online
+            .map(|(replica, read)| {
+                let seen = match self.isolation {
+                    Isolation::ReadUncommitted => read.high_watermark,
+                    Isolation::ReadCommitted => read.last_stable_offset,
+                };
+                (&**replica, seen, replica.waiters().register(Watched::HighWatermark, seen, Waker::clone(waker)))
+            })
+            .collect()
+    }
+
+    fn read_all(&self, asked: &[(FetchKey, FetchPartition)]) -> Vec<Read> {
+        let mut left = self.max_bytes;
+        let mut nothing_yet = true;
+        asked
+            .iter()
+            .map(|(key, asked)| {
+                let read = self.read_one(key, asked, left, nothing_yet);
+                let length = read.as_ref().map_or(0, |(_, read)| bytes_of(read));
+                nothing_yet &= length == 0;
+                left = left.saturating_sub(length);
+                read
+            })
+            .collect()
+    }
+
+    fn read_one(&self, key: &FetchKey, asked: &FetchPartition, left: usize, nothing_yet: bool) -> Read {
+        let replica = match key.topic_id {
+            Uuid::ZERO => self.context.replicas.find(&key.topic, key.partition)?,
+            id => self.context.replicas.find_by_id(TopicId(id), key.partition)?,
+        };
+        if self.is_follower {
+            return Err(PartitionError::NotLeader(replica.topic_partition().clone()));
+        }
+        replica.check_leader_epoch(asked.current_leader_epoch)?;
+        let max_bytes = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
+        let read = replica.read(asked.fetch_offset, max_bytes, nothing_yet, self.isolation)?;
+        Ok((replica, read))
+    }
+
+    fn respond(&self, call: &Call, session: &SessionContext, reads: Vec<Read>) -> Outcome<FetchResponse> {
+        let news: Vec<_> = reads.iter().map(news).collect();
+        let selected = session.select(&news);
+        let mut response = Builder::new(self, call, session.session_id());
+        for (((key, _), read), selected) in session.partitions().iter().zip(reads).zip(selected) {
+            if selected {
+                response.add(key, read);
+            }
+        }
+        response.finish()
+    }
+}
+
+fn bytes_of(read: &ReadRecords) -> usize {
+    read.slice.as_ref().map_or(0, |slice| slice.length)
+}
+
+fn is_enough(reads: &[Read], min_bytes: usize) -> bool {
+    let bytes: usize = reads.iter().filter_map(|read| read.as_ref().ok()).map(|(_, read)| bytes_of(read)).sum();
+    bytes >= min_bytes || reads.iter().any(Result::is_err)
+}
+
+fn news(read: &Read) -> PartitionNews {
+    match read {
+        Ok((_, read)) => PartitionNews {
+            high_watermark: read.high_watermark,
+            log_start_offset: read.log_start_offset,
+            has_payload: read.slice.is_some(),
+        },
+        Err(_) => PartitionNews { high_watermark: -1, log_start_offset: -1, has_payload: true },
+    }
+}
+
+/// Puts partitions together by topic, and notes where their records lie.
+struct Builder<'a> {
+    isolation: Isolation,
+    hints: LeaderHints<'a>,
+    response: FetchResponse,
+    slots: Vec<Vec<FileSlice<OsDisk>>>,
+    topics: HashMap<(Arc<str>, Uuid), usize>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(fetch: &Fetch<'a>, call: &Call, session_id: i32) -> Self {
+        Self {
+            isolation: fetch.isolation,
+            hints: LeaderHints::new(fetch.context, call, 16),
+            response: FetchResponse { session_id, ..FetchResponse::default() },
+            slots: Vec::new(),
+            topics: HashMap::new(),
+        }
+    }
+
+    fn add(&mut self, key: &FetchKey, read: Read) {
+        let answer = match read {
+            Ok((_, read)) => self.records(key.partition, read),
+            Err(error) => self.error(key, &error),
+        };
+        let responses = &mut self.response.responses;
+        let topic = *self.topics.entry((Arc::clone(&key.topic), key.topic_id)).or_insert_with(|| {
+            let topic =
+                FetchTopicResponse { topic: key.topic.to_string(), topic_id: key.topic_id, partitions: Vec::new() };
+            responses.push(topic);
+            responses.len() - 1
+        });
+        if let Some(topic) = responses.get_mut(topic) {
+            topic.partitions.push(answer);
+        }
+    }
+
+    fn records(&mut self, partition_index: i32, read: ReadRecords) -> FetchPartitionResponse {
+        let records = match read.slice {
+            Some(slice) => {
+                let external = Records::External { length: slice.length, slot: self.slots.len() };
+                self.slots.push(vec![slice]);
+                external
+            }
+            None => Records::EMPTY,
+        };
+        FetchPartitionResponse {
+            partition_index,
+            high_watermark: read.high_watermark,
+            last_stable_offset: read.last_stable_offset,
+            log_start_offset: read.log_start_offset,
+            aborted_transactions: match self.isolation {
+                Isolation::ReadUncommitted => None,
+                Isolation::ReadCommitted => Some(Vec::new()),
+            },
+            records,
+            ..FetchPartitionResponse::default()
+        }
+    }
+
+    fn error(&mut self, key: &FetchKey, error: &PartitionError) -> FetchPartitionResponse {
+        if let PartitionError::Log(fault) = error {
+            tracing::error!(topic = %key.topic, partition = key.partition, "a fetch failed: {fault}");
+        }
+        let (high_watermark, log_start_offset) = match error {
+            PartitionError::OffsetOutOfRange { log_start_offset, high_watermark, .. } => {
+                (*high_watermark, *log_start_offset)
+            }
+            _ => (-1, -1),
+        };
+        FetchPartitionResponse {
+            partition_index: key.partition,
+            error_code: error.error_code(),
+            high_watermark,
+            log_start_offset,
+            current_leader: self.hint(key, error),
+            records: Records::EMPTY,
+            ..FetchPartitionResponse::default()
+        }
+    }
+
+    fn hint(&mut self, key: &FetchKey, error: &PartitionError) -> LeaderIdAndEpoch {
+        match error {
+            PartitionError::NotLeader(partition) => self.hints.leader_of(partition),
+            PartitionError::FencedLeaderEpoch { .. } | PartitionError::UnknownLeaderEpoch { .. } => {
+                self.hints.leader_of(&TopicPartition::new(Arc::clone(&key.topic), key.partition))
+            }
+            _ => LeaderIdAndEpoch::default(),
+        }
+    }
+
+    fn finish(self) -> Outcome<FetchResponse> {
+        let mut response = self.response;
+        response.node_endpoints = self.hints.into_endpoints();
+        Outcome::WithRecords(response, self.slots)
+    }
+}
