@@ -12,6 +12,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod append;
+mod batch_walk;
 mod config;
 mod data_directory;
 mod disk;
@@ -19,17 +20,23 @@ mod error;
 mod file_names;
 mod file_pool;
 mod flush;
+mod index_file;
 mod markers;
 mod meta_properties;
+mod offset_index;
 mod partition_log;
 mod producer_state;
 mod reader;
+mod recovery;
+mod segment;
 mod segmented_log;
+mod time_index;
+mod timestamps;
 
 pub use append::{AppendInfo, AppendOutcome, ProducerRefusal};
 pub use config::{CleanupPolicy, LogConfig};
 pub use data_directory::DataDirectory;
-pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile};
+pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile, SimDisk, SimFile};
 pub use error::LogError;
 pub use file_pool::FilePool;
 pub use flush::{FlushHandle, Flushed};
@@ -37,5 +44,7 @@ pub use markers::{CleanShutdown, RunMarker};
 pub use meta_properties::MetaProperties;
 pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome};
 pub use producer_state::ProducerInfo;
-pub use reader::{FileSlice, LogRead, LogReader, TimestampTarget, TimestampedOffset};
-pub use segmented_log::{Damage, DamageReason, SegmentedLog};
+pub use reader::{FileSlice, LogRead, LogReader};
+pub use recovery::{Damage, DamageReason};
+pub use segmented_log::{OpenLog, OpenedLog, SegmentedLog};
+pub use timestamps::{TimestampTarget, TimestampedOffset};

@@ -1,13 +1,19 @@
 //! Reading without the log's lock.
 
+use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::model::{LeaderEpoch, LeaderEpochs, Offset};
+use arc_swap::ArcSwap;
+
+use crate::model::{LeaderEpochs, Offset};
 
 use super::LogError;
 use super::disk::{Disk, DiskFile, read_full};
+use super::file_pool::LogDirectory;
+use super::segment::Segment;
 
 /// A piece of a segment file. The file stays readable while the slice lives, also when it is deleted meanwhile.
 #[derive(Debug)]
@@ -47,7 +53,7 @@ impl<D: Disk> FileSlice<D> {
 #[derive(Debug)]
 pub struct LogRead<D: Disk> {
     /// The bytes: whole batches from the one that holds the offset on, the last one possibly cut off by the size
-    /// limit. `None` when there is nothing below the upper offset.
+    /// limit. `None` when there is nothing below the upper offset, or nothing that fits.
     pub slice: Option<FileSlice<D>>,
     /// Where the log starts.
     pub log_start_offset: Offset,
@@ -55,34 +61,30 @@ pub struct LogRead<D: Disk> {
     pub log_end_offset: Offset,
 }
 
-/// What ListOffsets asks for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum TimestampTarget {
-    /// −2: the log start offset.
-    Earliest,
-    /// −1: the log end offset.
-    Latest,
-    /// −3: the record with the largest timestamp.
-    MaxTimestamp,
-    /// The first record whose timestamp is this or later; milliseconds.
-    At(i64),
+/// What readers see of a log. The one who writes changes it under the log's lock.
+pub(super) struct Shared<D: Disk> {
+    pub(super) directory: Arc<LogDirectory>,
+    pub(super) segments: ArcSwap<Vec<Arc<Segment<D>>>>,
+    pub(super) log_start_offset: AtomicI64,
+    /// Stored after the segment's own end, so that a reader finds at least what this promises.
+    pub(super) log_end_offset: AtomicI64,
+    pub(super) leader_epochs: ArcSwap<LeaderEpochs>,
 }
 
-/// An answer to ListOffsets.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimestampedOffset {
-    /// The offset.
-    pub offset: Offset,
-    /// The record's timestamp, −1 for earliest and latest; milliseconds.
-    pub timestamp: i64,
-    /// The leader epoch of the offset; `NONE` in an empty log.
-    pub leader_epoch: LeaderEpoch,
+impl<D: Disk> fmt::Debug for Shared<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("directory", &self.directory.path())
+            .field("log_start_offset", &self.log_start_offset)
+            .field("log_end_offset", &self.log_end_offset)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Reads a log while others append to it. Cheap to clone; all clones see the same log.
 #[derive(Debug)]
 pub struct LogReader<D: Disk> {
-    shared: Arc<Shared<D>>,
+    pub(super) shared: Arc<Shared<D>>,
 }
 
 impl<D: Disk> Clone for LogReader<D> {
@@ -91,30 +93,25 @@ impl<D: Disk> Clone for LogReader<D> {
     }
 }
 
-#[derive(Debug)]
-struct Shared<D: Disk> {
-    _disk: D,
-}
-
 impl<D: Disk> LogReader<D> {
     /// Offset of the first record that can be read.
     pub fn log_start_offset(&self) -> Offset {
-        todo!("in progress")
+        self.shared.log_start_offset.load(Ordering::Acquire)
     }
 
     /// One past the last record.
     pub fn log_end_offset(&self) -> Offset {
-        todo!("in progress")
+        self.shared.log_end_offset.load(Ordering::Acquire)
     }
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        todo!("in progress")
+        self.shared.segments.load().iter().map(|segment| segment.size()).sum()
     }
 
     /// Which leader epoch began where, as of now. Empty for the Raft log.
     pub fn leader_epochs(&self) -> Arc<LeaderEpochs> {
-        todo!("in progress")
+        self.shared.leader_epochs.load_full()
     }
 
     /// Reads up to `max_bytes` from the batch that holds `offset` on, but no batch that holds or follows
@@ -128,19 +125,65 @@ impl<D: Disk> LogReader<D> {
         upper_offset: Offset,
         min_one: bool,
     ) -> Result<LogRead<D>, LogError> {
-        let _ = (offset, max_bytes, upper_offset, min_one);
-        todo!("in progress")
+        match self.try_read(offset, max_bytes, upper_offset, min_one) {
+            // The log was truncated or its oldest segment deleted while we looked: look again, once.
+            Err(LogError::Corrupt { .. } | LogError::Io { .. }) => {
+                self.try_read(offset, max_bytes, upper_offset, min_one)
+            }
+            outcome => outcome,
+        }
     }
 
-    /// Finds an offset by timestamp, exactly: batches are looked into, inflated when need be. `upper_offset` bounds
-    /// the answer (high watermark or last stable offset): it is what `Latest` answers, and records at or above it
-    /// are not found. `None` when no record qualifies.
-    pub fn offset_for_timestamp(
+    fn try_read(
         &self,
-        target: TimestampTarget,
+        offset: Offset,
+        max_bytes: usize,
         upper_offset: Offset,
-    ) -> Result<Option<TimestampedOffset>, LogError> {
-        let _ = (target, upper_offset);
-        todo!("in progress")
+        min_one: bool,
+    ) -> Result<LogRead<D>, LogError> {
+        let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+        if offset < log_start_offset || offset > log_end_offset {
+            return Err(LogError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        let upper_offset = upper_offset.min(log_end_offset);
+        let slice = if offset < upper_offset { self.slice(offset, max_bytes, upper_offset, min_one)? } else { None };
+        Ok(LogRead { slice, log_start_offset, log_end_offset })
     }
+
+    fn slice(
+        &self,
+        offset: Offset,
+        max_bytes: usize,
+        upper_offset: Offset,
+        min_one: bool,
+    ) -> Result<Option<FileSlice<D>>, LogError> {
+        let segments = self.shared.segments.load();
+        for segment in segments_from(&segments, offset) {
+            let (next_offset, size) = segment.next_offset_and_size();
+            // Compaction may have taken the last records of a segment: the next one goes on.
+            let Some(first) = segment.find(offset, size)? else { continue };
+            if first.header.last_offset() >= upper_offset {
+                return Ok(None);
+            }
+            let end = if upper_offset >= next_offset {
+                size
+            } else {
+                segment.find(upper_offset, size)?.map_or(size, |batch| batch.position)
+            };
+            let wanted = if min_one { max_bytes.max(first.header.size()) } else { max_bytes };
+            if wanted < first.header.size() {
+                return Ok(None);
+            }
+            let available = usize::try_from(end.saturating_sub(first.position)).unwrap_or(usize::MAX);
+            let file = segment.log().open()?;
+            return Ok(Some(FileSlice { file, position: first.position, length: wanted.min(available) }));
+        }
+        Ok(None)
+    }
+}
+
+/// The segments from the one that holds `offset` on.
+pub(super) fn segments_from<D: Disk>(segments: &[Arc<Segment<D>>], offset: Offset) -> &[Arc<Segment<D>>] {
+    let after = segments.partition_point(|segment| segment.base_offset() <= offset);
+    segments.get(after.saturating_sub(1)..).unwrap_or_default()
 }

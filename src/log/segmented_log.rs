@@ -1,59 +1,635 @@
-//! Record batches in segments.
+//! Record batches in segments: the storage below a partition and below the Raft log.
+//!
+//! Knows offsets, positions and files, and nothing of leader epochs, producers or retention. A sync
+//! happens only where it is asked for, and where bytes are cut off: what was cut must not come back
+//! after a power cut to mix with what is appended in its place.
 
-use std::fmt;
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use crate::model::Offset;
+use arc_swap::ArcSwap;
 
-use super::disk::Disk;
+use crate::model::{LeaderEpochs, Monotonic, Offset, Wall};
+use crate::record::{Batch, BatchHeader};
 
-/// Where the first bad batch of a log lies.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Damage {
-    /// The segment file.
-    pub path: PathBuf,
-    /// Base offset of the segment.
-    pub segment_base_offset: Offset,
-    /// Where in the file the batch should begin.
-    pub position: u64,
-    /// The offset it should have.
-    pub offset: Offset,
-    /// Bytes from there to the end of the log, zeros at the end not counted.
-    pub bytes: u64,
-    /// What is wrong.
-    pub reason: DamageReason,
+use super::disk::{Disk, DiskFile};
+use super::file_pool::{FilePool, LogDirectory};
+use super::reader::{LogReader, Shared, segments_from};
+use super::recovery::{self, Damage, Recovered};
+use super::segment::Segment;
+use super::{LogConfig, LogError};
+
+/// Zeros are written ahead in pieces of this size.
+const ZERO_FILL_BYTES: usize = 64 * 1024;
+static ZEROS: [u8; ZERO_FILL_BYTES] = [0; ZERO_FILL_BYTES];
+
+/// What [`SegmentedLog::open`] is told.
+#[derive(Clone, Debug)]
+pub struct OpenLog {
+    /// The settings.
+    pub config: Arc<LogConfig>,
+    /// Everything below was synced once: it is trusted, and its absence is a fault. Everything from here on is read
+    /// and checked.
+    pub recovery_point: Offset,
+    /// Where a log without a segment begins.
+    pub start_offset: Offset,
+    /// The last stop was a clean one: the indexes are whole.
+    pub clean: bool,
+    /// The time.
+    pub now: Wall,
 }
 
-/// What is wrong with a batch on disk.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum DamageReason {
-    /// The file ends inside the batch: what a killed process or a full disk leaves behind.
-    Incomplete,
-    /// Bytes that are no batch, or whose CRC is wrong.
-    Invalid(String),
-    /// A valid batch whose offset runs backwards, or lies in a segment that does not continue the one before.
-    OffsetOutOfOrder(Offset),
+/// What [`SegmentedLog::open`] found.
+#[derive(Debug)]
+pub struct OpenedLog<D: Disk> {
+    /// The log, up to the first bad batch.
+    pub log: SegmentedLog<D>,
+    /// The first bad batch past the recovery point. While there is one the log takes no appends: decide, and then
+    /// [`SegmentedLog::cut_damage`] or drop the log.
+    pub damage: Option<Damage>,
+    /// Bytes that were read and checked.
+    pub scanned_bytes: u64,
 }
 
-impl Damage {
-    /// True when the log merely ends inside its last batch: a write that was never completed, so never acknowledged.
-    pub fn is_incomplete_tail(&self) -> bool {
-        self.reason == DamageReason::Incomplete
-    }
-}
-
-impl fmt::Display for DamageReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            DamageReason::Incomplete => f.write_str("the file ends inside the batch"),
-            DamageReason::Invalid(reason) => f.write_str(reason),
-            DamageReason::OffsetOutOfOrder(offset) => write!(f, "offset {offset} is out of order"),
-        }
-    }
-}
-
-/// A log of record batches in segments.
+/// A log of record batches in segments. Belongs to one writer; others read through [`SegmentedLog::reader`].
 #[derive(Debug)]
 pub struct SegmentedLog<D: Disk> {
-    _disk: D,
+    pool: Arc<FilePool<D>>,
+    config: Arc<LogConfig>,
+    shared: Arc<Shared<D>>,
+    active: Arc<Segment<D>>,
+    /// Bytes since the last entry of the active segment's offset index.
+    since_index_entry: u64,
+    /// The largest timestamp of the active segment's first batch, once known.
+    first_timestamp: Option<i64>,
+    /// When the active segment began, for batches without a timestamp.
+    active_since: Wall,
+    /// Length of the active segment's file: its batches, and zeros after them.
+    allocated: u64,
+    recovery_point: Offset,
+    /// Bytes appended since the log was opened, and how many of them are synced.
+    appended_bytes: u64,
+    synced_bytes: u64,
+    /// Counts truncations, so that a sync that began before one is not taken for one after it.
+    truncations: u64,
+    /// Names in the directory have changed since it was synced.
+    directory_dirty: bool,
+    /// Renamed, to be removed later; the time is that of the first look.
+    deleted: VecDeque<(Arc<Segment<D>>, Option<Monotonic>)>,
+    damage: Option<Damage>,
+    failed: bool,
+}
+
+/// The files that a sync has to reach.
+#[derive(Debug)]
+pub(super) struct Unsynced<D: Disk> {
+    pub(super) offset: Offset,
+    pub(super) appended_bytes: u64,
+    pub(super) truncations: u64,
+    /// Each with whether its indexes are finished.
+    pub(super) segments: Vec<(Arc<Segment<D>>, bool)>,
+    pub(super) sync_directory: bool,
+    pub(super) directory: Arc<LogDirectory>,
+    pub(super) pool: Arc<FilePool<D>>,
+}
+
+impl<D: Disk> Unsynced<D> {
+    pub(super) fn sync_files(&self) -> Result<(), LogError> {
+        for (segment, finished) in &self.segments {
+            sync_segment(segment)?;
+            if *finished {
+                segment.offset_index().sync()?;
+                segment.time_index().sync()?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_directory(&self) -> Result<(), LogError> {
+        let path = self.directory.path();
+        if self.sync_directory { self.pool.disk().sync_dir(&path).map_err(LogError::io("sync", path)) } else { Ok(()) }
+    }
+}
+
+fn sync_segment<D: Disk>(segment: &Segment<D>) -> Result<(), LogError> {
+    segment.log().open()?.sync_data().map_err(LogError::io("sync", segment.log().path()))
+}
+
+impl<D: Disk> SegmentedLog<D> {
+    /// Opens the log in `directory`, which exists, and creates its first segment when it has none. Batches from the
+    /// recovery point on are passed to `visit` as they are found good.
+    pub fn open(
+        pool: &Arc<FilePool<D>>,
+        directory: PathBuf,
+        open: OpenLog,
+        mut visit: impl FnMut(&Batch<'_>) -> Result<(), LogError>,
+    ) -> Result<OpenedLog<D>, LogError> {
+        let directory = Arc::new(LogDirectory::new(directory));
+        let recovered = recovery::recover(pool, &directory, &open, &mut visit)?;
+        let (damage, scanned_bytes) = (recovered.damage.clone(), recovered.scanned_bytes);
+        let mut log = Self::from_recovered(pool, directory, open, recovered)?;
+        if damage.is_none() {
+            log.trim_zeros()?;
+        }
+        Ok(OpenedLog { log, damage, scanned_bytes })
+    }
+
+    fn from_recovered(
+        pool: &Arc<FilePool<D>>,
+        directory: Arc<LogDirectory>,
+        open: OpenLog,
+        recovered: Recovered<D>,
+    ) -> Result<Self, LogError> {
+        let Recovered { segments, since_index_entry, file_length, damage, removed_files, created, .. } = recovered;
+        let active = segments.last().cloned().expect("recovery leaves at least one segment");
+        let log_start_offset = segments.first().map_or(0, |segment| segment.base_offset()).max(open.start_offset);
+        let (log_end_offset, _) = active.next_offset_and_size();
+        let shared = Shared {
+            directory,
+            segments: ArcSwap::from_pointee(segments),
+            log_start_offset: AtomicI64::new(log_start_offset.min(log_end_offset)),
+            log_end_offset: AtomicI64::new(log_end_offset),
+            leader_epochs: ArcSwap::from_pointee(LeaderEpochs::default()),
+        };
+        Ok(Self {
+            pool: pool.clone(),
+            config: open.config,
+            shared: Arc::new(shared),
+            active,
+            since_index_entry,
+            first_timestamp: None,
+            active_since: open.now,
+            allocated: file_length,
+            recovery_point: open.recovery_point.min(log_end_offset),
+            appended_bytes: recovered.scanned_bytes,
+            synced_bytes: 0,
+            truncations: 0,
+            directory_dirty: removed_files || created,
+            deleted: VecDeque::new(),
+            damage,
+            failed: false,
+        })
+    }
+
+    /// Cuts zeros that were written ahead before the last stop.
+    fn trim_zeros(&mut self) -> Result<(), LogError> {
+        let size = self.active.size();
+        if self.allocated > size {
+            let path = self.active.log().path();
+            self.active.log().open()?.set_len(size).map_err(LogError::io("truncate", path))?;
+            self.allocated = size;
+        }
+        Ok(())
+    }
+
+    /// A handle for readers.
+    pub fn reader(&self) -> LogReader<D> {
+        LogReader { shared: self.shared.clone() }
+    }
+
+    /// The disk.
+    pub fn disk(&self) -> &D {
+        self.pool.disk()
+    }
+
+    /// The directory.
+    pub fn path(&self) -> PathBuf {
+        self.shared.directory.path()
+    }
+
+    /// The directory was renamed.
+    pub(super) fn set_path(&self, path: PathBuf) {
+        self.shared.directory.set_path(path);
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Arc<LogConfig> {
+        &self.config
+    }
+
+    /// Puts new settings in force.
+    pub fn set_config(&mut self, config: Arc<LogConfig>) {
+        self.config = config;
+    }
+
+    /// Offset of the first record that can be read.
+    pub fn log_start_offset(&self) -> Offset {
+        self.shared.log_start_offset.load(Ordering::Acquire)
+    }
+
+    /// One past the last record.
+    pub fn log_end_offset(&self) -> Offset {
+        self.shared.log_end_offset.load(Ordering::Acquire)
+    }
+
+    /// Everything below is synced.
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    /// Bytes appended and not synced.
+    pub fn dirty_bytes(&self) -> u64 {
+        self.appended_bytes - self.synced_bytes
+    }
+
+    /// Tells readers about leader epochs.
+    pub(super) fn publish_leader_epochs(&self, epochs: LeaderEpochs) {
+        self.shared.leader_epochs.store(Arc::new(epochs));
+    }
+
+    /// The segments, oldest first.
+    pub(super) fn segments(&self) -> Arc<Vec<Arc<Segment<D>>>> {
+        self.shared.segments.load_full()
+    }
+
+    pub(super) fn directory_changed(&mut self) {
+        self.directory_dirty = true;
+    }
+
+    /// Appends whole batches: their bytes are `first` and then `second`, and `headers` says what they are, offsets
+    /// assigned. Nothing is synced. Rolls the segment before when it is time. After an error nothing was appended.
+    pub fn append(&mut self, first: &[u8], second: &[u8], headers: &[BatchHeader], now: Wall) -> Result<(), LogError> {
+        let (Some(leading), Some(trailing)) = (headers.first(), headers.last()) else { return Ok(()) };
+        let log_end_offset = self.log_end_offset();
+        if leading.base_offset < log_end_offset {
+            let (base_offset, last_offset) = (leading.base_offset, leading.last_offset());
+            return Err(LogError::OffsetsNotContinuous { base_offset, last_offset, log_end_offset });
+        }
+        let length = first.len() + second.len();
+        let max_timestamp = headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1);
+        if self.must_roll(length, trailing.last_offset(), max_timestamp, now)? {
+            self.roll(now)?;
+        }
+        self.check_writable(length)?;
+        self.write(first, second)?;
+        if self.first_timestamp.is_none() && self.active.size() == 0 {
+            self.first_timestamp = Some(leading.max_timestamp);
+        }
+        for header in headers {
+            self.note_batch(header)?;
+        }
+        self.appended_bytes += length as u64;
+        self.shared.log_end_offset.store(trailing.next_offset(), Ordering::Release);
+        Ok(())
+    }
+
+    /// Bytes that may still be appended to the active segment before it is rolled.
+    pub(super) fn room(&self) -> u64 {
+        self.config.segment_bytes.saturating_sub(self.active.size())
+    }
+
+    fn check_writable(&self, length: usize) -> Result<(), LogError> {
+        if self.failed || self.damage.is_some() {
+            return Err(LogError::Failed { path: self.path() });
+        }
+        if length as u64 > self.config.segment_bytes {
+            return Err(LogError::BatchTooLarge { size: length, segment_bytes: self.config.segment_bytes });
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, first: &[u8], second: &[u8]) -> Result<(), LogError> {
+        let position = self.active.size();
+        let end = position + (first.len() + second.len()) as u64;
+        let file = self.active.log().open()?;
+        let written = self.fill_zeros(&*file, end).and_then(|()| file.write_at(first, second, position));
+        let Err(source) = written else {
+            self.allocated = self.allocated.max(end);
+            return Ok(());
+        };
+        // Half a batch must not stay behind: a shorter one written over it would be followed by its rest.
+        let undone = file.set_len(position).and_then(|()| file.sync_data());
+        self.allocated = position;
+        self.failed = undone.is_err();
+        Err(LogError::io("write", self.active.log().path())(source))
+    }
+
+    fn fill_zeros(&mut self, file: &D::File, end: u64) -> std::io::Result<()> {
+        if self.config.zero_fill_ahead_bytes == 0 || end <= self.allocated {
+            return Ok(());
+        }
+        let target = (end + self.config.zero_fill_ahead_bytes).min(self.config.segment_bytes.max(end));
+        while self.allocated < target {
+            let length = usize::try_from(target - self.allocated).unwrap_or(usize::MAX).min(ZERO_FILL_BYTES);
+            file.write_at(ZEROS.get(..length).unwrap_or(&ZEROS), &[], self.allocated)?;
+            self.allocated += length as u64;
+        }
+        Ok(())
+    }
+
+    /// Shows a batch that was written to readers, and indexes it when it is time.
+    fn note_batch(&mut self, header: &BatchHeader) -> Result<(), LogError> {
+        let position = self.active.size();
+        self.active.extend(header);
+        if self.since_index_entry > self.config.index_interval_bytes {
+            self.active.index(header, position)?;
+            self.since_index_entry = 0;
+        }
+        self.since_index_entry += header.size() as u64;
+        Ok(())
+    }
+
+    fn must_roll(
+        &mut self,
+        length: usize,
+        last_offset: Offset,
+        max_timestamp: i64,
+        now: Wall,
+    ) -> Result<bool, LogError> {
+        let size = self.active.size();
+        if size == 0 {
+            // An empty segment takes any batch, unless its offsets are out of reach of the index.
+            return Ok(last_offset - self.active.base_offset() > Offset::from(i32::MAX));
+        }
+        let full = size + length as u64 > self.config.segment_bytes;
+        let far = last_offset - self.active.base_offset() > Offset::from(i32::MAX);
+        Ok(full || far || self.index_is_full()? || self.is_old(max_timestamp, now)?)
+    }
+
+    fn index_is_full(&self) -> Result<bool, LogError> {
+        // The time index keeps an entry free for the segment's largest timestamp.
+        let offset_bytes = 8 * (self.active.offset_index().len()? as u64 + 1);
+        let time_bytes = 12 * (self.active.time_index().len()? as u64 + 2);
+        Ok(offset_bytes > self.config.segment_index_bytes || time_bytes > self.config.segment_index_bytes)
+    }
+
+    /// `segment.ms` less the jitter has passed, by the batches' own time where they have one.
+    fn is_old(&mut self, max_timestamp: i64, now: Wall) -> Result<bool, LogError> {
+        let first_timestamp = match self.first_timestamp {
+            Some(timestamp) => timestamp,
+            None => {
+                let mut found = -1;
+                self.active.walk(0, self.active.size(), |batch| {
+                    found = batch.header.max_timestamp;
+                    Ok(false)
+                })?;
+                *self.first_timestamp.insert(found)
+            }
+        };
+        let age_ms = if first_timestamp >= 0 && max_timestamp >= 0 {
+            max_timestamp.saturating_sub(first_timestamp)
+        } else {
+            now.0.saturating_sub(self.active_since.0)
+        };
+        Ok(age_ms > self.config.segment_ms.saturating_sub(self.jitter_ms()))
+    }
+
+    /// The same for one segment at each look, and unlike that of other logs.
+    fn jitter_ms(&self) -> i64 {
+        if self.config.segment_jitter_ms <= 0 {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        (self.path(), self.active.base_offset()).hash(&mut hasher);
+        (hasher.finish() % self.config.segment_jitter_ms as u64) as i64
+    }
+
+    /// Begins a new segment at the log end offset, unless the active one is empty.
+    pub fn roll(&mut self, now: Wall) -> Result<(), LogError> {
+        let base_offset = self.log_end_offset();
+        if base_offset == self.active.base_offset() {
+            return Ok(());
+        }
+        self.trim_zeros()?;
+        self.active.finish_indexes()?;
+        let segment = self.create_segment(base_offset)?;
+        let mut segments = Vec::clone(&self.shared.segments.load());
+        segments.push(segment.clone());
+        self.shared.segments.store(Arc::new(segments));
+        self.begin(segment, now);
+        Ok(())
+    }
+
+    fn create_segment(&mut self, base_offset: Offset) -> Result<Arc<Segment<D>>, LogError> {
+        let segment = Arc::new(Segment::new_empty(&self.pool, &self.shared.directory, base_offset));
+        segment.log().create()?;
+        self.directory_dirty = true;
+        Ok(segment)
+    }
+
+    fn begin(&mut self, segment: Arc<Segment<D>>, now: Wall) {
+        self.active = segment;
+        self.since_index_entry = 0;
+        self.first_timestamp = None;
+        self.active_since = now;
+        self.allocated = 0;
+    }
+
+    /// Drops all batches from the one that holds `offset` on; true when there was any. Durable when it returns.
+    pub fn truncate_from(&mut self, offset: Offset) -> Result<bool, LogError> {
+        if offset >= self.log_end_offset() {
+            return Ok(false);
+        }
+        let segments = self.segments();
+        let kept = segments.partition_point(|segment| segment.base_offset() <= offset);
+        if kept == 0 {
+            self.reset_to(offset)?;
+            return Ok(true);
+        }
+        let (kept, dropped) = segments.split_at_checked(kept).unwrap_or((&segments, &[]));
+        let active = kept.last().cloned().expect("at least one segment is kept");
+        let (next_offset, size) = active.next_offset_and_size();
+        let cut = active.find(offset, size)?;
+        let position = cut.map_or(size, |batch| batch.position);
+        let end_offset = cut.map_or(next_offset.min(offset), |batch| batch.header.base_offset);
+        self.truncations += 1;
+        self.recovery_point = self.recovery_point.min(end_offset);
+        // Readers first: they must not open what is about to go.
+        self.shared.log_end_offset.store(end_offset, Ordering::Release);
+        let start = self.log_start_offset().min(end_offset);
+        self.shared.log_start_offset.store(start, Ordering::Release);
+        self.shared.segments.store(Arc::new(kept.to_vec()));
+        self.failed |=
+            self.cut_files(&active, end_offset, position, dropped).inspect_err(|_| self.failed = true).is_err();
+        self.resume(active, position)?;
+        Ok(true)
+    }
+
+    /// Cuts `active` at `position` and renames `dropped`, newest first, so that what a crash leaves is still one
+    /// piece. Then makes it durable.
+    fn cut_files(
+        &mut self,
+        active: &Arc<Segment<D>>,
+        end_offset: Offset,
+        position: u64,
+        dropped: &[Arc<Segment<D>>],
+    ) -> Result<(), LogError> {
+        for segment in dropped.iter().rev() {
+            segment.mark_deleted()?;
+            self.deleted.push_back((segment.clone(), None));
+        }
+        let path = active.log().path();
+        let file = active.log().open()?;
+        file.set_len(position).map_err(LogError::io("truncate", &path))?;
+        active.forget_from(end_offset, position)?;
+        file.sync_data().map_err(LogError::io("sync", &path))?;
+        self.sync_directory()
+    }
+
+    /// Goes on appending to `active`, which ends at `position`.
+    fn resume(&mut self, active: Arc<Segment<D>>, position: u64) -> Result<(), LogError> {
+        let indexed = active.offset_index().last()?.map_or(0, |entry| entry.position);
+        self.active = active;
+        self.since_index_entry = position.saturating_sub(indexed);
+        self.first_timestamp = None;
+        self.allocated = position;
+        self.synced_bytes = self.synced_bytes.min(self.appended_bytes);
+        Ok(())
+    }
+
+    /// Cuts the log where [`OpenedLog::damage`] begins. The caller has decided that nothing acknowledged is lost, or
+    /// that others have it.
+    pub fn cut_damage(&mut self) -> Result<(), LogError> {
+        let Some(damage) = self.damage.take() else { return Ok(()) };
+        let active = self.active.clone();
+        let end_offset = self.log_end_offset();
+        let position = active.size();
+        let later = recovery::later_segments(&self.pool, &self.shared.directory, damage.segment_base_offset)?;
+        self.cut_files(&active, end_offset, position, &later)?;
+        self.resume(active, position)
+    }
+
+    /// Passes the good batches that lie beyond a damage to `visit`, as far as they can be found: whoever keeps a
+    /// durable mark in its batches can tell rot from a torn tail.
+    pub fn visit_beyond(
+        &self,
+        damage: &Damage,
+        mut visit: impl FnMut(&Batch<'_>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        recovery::visit_beyond(&self.pool, &self.shared.directory, damage, &mut visit)
+    }
+
+    /// Records below `offset` can no longer be read; segments wholly below go. True when the start moved.
+    pub fn advance_start(&mut self, offset: Offset) -> Result<bool, LogError> {
+        let (log_start_offset, log_end_offset) = (self.log_start_offset(), self.log_end_offset());
+        if offset > log_end_offset {
+            return Err(LogError::OffsetOutOfRange { offset, log_start_offset, log_end_offset });
+        }
+        if offset <= log_start_offset {
+            return Ok(false);
+        }
+        self.shared.log_start_offset.store(offset, Ordering::Release);
+        self.delete_segments_below_start()?;
+        Ok(true)
+    }
+
+    /// Deletes the segments that lie wholly below the log start offset, but not the active one; the bytes they had.
+    pub(super) fn delete_segments_below_start(&mut self) -> Result<(usize, u64), LogError> {
+        let segments = self.segments();
+        let keep = segments_from(&segments, self.log_start_offset());
+        let gone = segments.get(..segments.len() - keep.len()).unwrap_or_default();
+        if gone.is_empty() {
+            return Ok((0, 0));
+        }
+        self.shared.segments.store(Arc::new(keep.to_vec()));
+        self.directory_dirty = true;
+        for segment in gone {
+            segment.mark_deleted()?;
+            self.deleted.push_back((segment.clone(), None));
+        }
+        Ok((gone.len(), gone.iter().map(|segment| segment.size()).sum()))
+    }
+
+    /// Drops everything and begins anew at `offset`. Durable when it returns.
+    pub fn reset_to(&mut self, offset: Offset) -> Result<(), LogError> {
+        let segments = self.segments();
+        self.truncations += 1;
+        self.recovery_point = offset;
+        for segment in segments.iter().rev() {
+            segment.mark_deleted()?;
+            self.deleted.push_back((segment.clone(), None));
+        }
+        let segment = self.create_segment(offset)?;
+        self.shared.segments.store(Arc::new(vec![segment.clone()]));
+        self.shared.log_start_offset.store(offset, Ordering::Release);
+        self.shared.log_end_offset.store(offset, Ordering::Release);
+        let since = self.active_since;
+        self.begin(segment, since);
+        self.damage = None;
+        self.synced_bytes = self.appended_bytes;
+        self.sync_directory()
+    }
+
+    fn sync_directory(&mut self) -> Result<(), LogError> {
+        let path = self.path();
+        self.pool.disk().sync_dir(&path).map_err(LogError::io("sync", path))?;
+        self.directory_dirty = false;
+        Ok(())
+    }
+
+    /// Syncs everything up to the log end offset, here and now.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        let unsynced = self.unsynced()?;
+        unsynced.sync_files()?;
+        unsynced.sync_directory()?;
+        self.mark_synced(unsynced.offset, unsynced.appended_bytes, unsynced.truncations);
+        Ok(())
+    }
+
+    /// What a sync has to reach. Index entries of the active segment are written out on the way.
+    pub(super) fn unsynced(&mut self) -> Result<Unsynced<D>, LogError> {
+        self.active.write_out_indexes()?;
+        let segments = self.shared.segments.load();
+        let dirty = segments_from(&segments, self.recovery_point);
+        let segments = dirty.iter().map(|segment| (segment.clone(), !Arc::ptr_eq(segment, &self.active))).collect();
+        let sync_directory = std::mem::take(&mut self.directory_dirty);
+        Ok(Unsynced {
+            offset: self.log_end_offset(),
+            appended_bytes: self.appended_bytes,
+            truncations: self.truncations,
+            segments,
+            sync_directory,
+            directory: self.shared.directory.clone(),
+            pool: self.pool.clone(),
+        })
+    }
+
+    /// True when a sync would do something.
+    pub(super) fn needs_sync(&self) -> bool {
+        self.recovery_point < self.log_end_offset() || self.directory_dirty
+    }
+
+    /// A sync is done. One that began before a truncation says nothing.
+    pub(super) fn mark_synced(&mut self, offset: Offset, appended_bytes: u64, truncations: u64) -> bool {
+        if truncations != self.truncations {
+            return false;
+        }
+        self.recovery_point = self.recovery_point.max(offset);
+        self.synced_bytes = self.synced_bytes.max(appended_bytes);
+        true
+    }
+
+    /// Removes the files of segments that were deleted at least `delay_ms` before `now`, counted from the first look;
+    /// the number of segments.
+    pub fn remove_deleted_files(&mut self, now: Monotonic, delay_ms: u64) -> Result<usize, LogError> {
+        let mut removed = 0;
+        for (_, since) in &mut self.deleted {
+            since.get_or_insert(now);
+        }
+        while let Some((segment, Some(since))) = self.deleted.front() {
+            if now.since_ms(*since) < delay_ms {
+                break;
+            }
+            segment.remove()?;
+            self.deleted.pop_front();
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// Finishes the indexes and syncs everything, so that the next start has nothing to look at.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        self.trim_zeros()?;
+        self.active.index_max_timestamp()?;
+        self.sync()?;
+        self.active.offset_index().sync()?;
+        self.active.time_index().sync()?;
+        let deleted = std::mem::take(&mut self.deleted);
+        deleted.iter().try_for_each(|(segment, _)| segment.remove())?;
+        // Index files may have been created just now.
+        self.sync_directory()
+    }
 }

@@ -14,7 +14,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 pub use os::{OsDisk, OsFile};
-pub use sim::Fault;
+pub use sim::{Fault, SimDisk, SimFile};
 
 /// An open file. Shared behind an `Arc`: all operations carry their own position.
 pub trait DiskFile: Debug + Send + Sync + 'static {
