@@ -1,7 +1,5 @@
 //! No bytes make any function of this module panic; what is written is read back; bombs do not go off.
 
-use std::io::Write as _;
-
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::option;

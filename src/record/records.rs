@@ -51,6 +51,7 @@ pub struct Headers<'a> {
 
 impl<'a> Headers<'a> {
     /// Walks `count` headers, which must fill the cursor exactly.
+    #[inline]
     fn check(cursor: Cursor<'a>, count: i32) -> Result<Self, &'static str> {
         let count = usize::try_from(count).map_err(|_| "negative header count")?;
         let bytes = cursor.rest();
@@ -100,6 +101,7 @@ impl<'a> Records<'a> {
         Self { header: *header, cursor: Cursor::new(bytes), found: 0, done: false }
     }
 
+    #[inline]
     fn read(&mut self) -> Result<Option<Record<'a>>, RecordError> {
         let stated = self.header.record_count;
         if self.cursor.is_empty() || self.found == stated {
@@ -133,6 +135,7 @@ impl<'a> Iterator for Records<'a> {
     }
 }
 
+#[inline]
 fn read_record<'a>(header: &BatchHeader, cursor: &mut Cursor<'a>) -> Result<Record<'a>, &'static str> {
     let length = cursor.varint().ok_or("malformed length")?;
     let length = usize::try_from(length).map_err(|_| "negative length")?;

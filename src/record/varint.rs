@@ -11,6 +11,7 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
     }
@@ -19,12 +20,14 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    #[inline]
     pub(super) fn byte(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
     }
 
+    #[inline]
     pub(super) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.rest.split_at_checked(length)?;
         self.rest = rest;
@@ -32,12 +35,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// At most five bytes.
+    #[inline]
     pub(super) fn varint(&mut self) -> Option<i32> {
         let raw = self.unsigned(5)?;
         u32::try_from(raw).ok().map(|raw| (raw >> 1) as i32 ^ -((raw & 1) as i32))
     }
 
     /// At most ten bytes.
+    #[inline]
     pub(super) fn varlong(&mut self) -> Option<i64> {
         let raw = self.unsigned(10)?;
         Some((raw >> 1) as i64 ^ -((raw & 1) as i64))
