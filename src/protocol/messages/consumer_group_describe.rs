@@ -1,19 +1,24 @@
-//! ConsumerGroupDescribe: ?
+//! ConsumerGroupDescribe: state and members of groups of the consumer protocol (KIP-848).
+//!
+//! Version 1 tells classic members from others (KIP-1099).
 
 use crate::model::{ErrorCode, Uuid};
 use crate::protocol::schema::schema;
 
 schema! {
+    /// The groups to describe.
     message ConsumerGroupDescribeRequest (versions 0..=1, flexible 0..) {
         group_ids: Vec<String> [0..],
         include_authorized_operations: bool [0..],
     }
 
+    /// The groups described.
     message ConsumerGroupDescribeResponse (versions 0..=1, flexible 0..) {
         throttle_time_ms: i32 [0..],
         groups: Vec<ConsumerGroupDescribeGroup> [0..],
     }
 
+    /// A group.
     struct ConsumerGroupDescribeGroup {
         error_code: ErrorCode [0..],
         error_message: Option<String> [0.., null 0..],
@@ -26,6 +31,7 @@ schema! {
         authorized_operations: i32 [0.., default i32::MIN],
     }
 
+    /// A member of a group.
     struct ConsumerGroupDescribeMember {
         member_id: String [0..],
         instance_id: Option<String> [0.., null 0..],
@@ -40,12 +46,14 @@ schema! {
         member_type: i8 [1.., default -1],
     }
 
+    /// Partitions of one topic.
     struct ConsumerGroupDescribeTopicPartitions {
         topic_id: Uuid [0..],
         topic_name: String [0..],
         partitions: Vec<i32> [0..],
     }
 
+    /// The partitions assigned to a member.
     struct ConsumerGroupDescribeAssignment {
         topic_partitions: Vec<ConsumerGroupDescribeTopicPartitions> [0..],
     }

@@ -1,9 +1,12 @@
-//! ListTransactions: ?
+//! ListTransactions: the transactions that a broker coordinates (KIP-664).
+//!
+//! Version 1 filters by duration (KIP-994), version 2 by a pattern of transactional ids (KIP-1152).
 
 use crate::model::ErrorCode;
 use crate::protocol::schema::schema;
 
 schema! {
+    /// Which transactions to list; empty filters let all pass.
     message ListTransactionsRequest (versions 0..=2, flexible 0..) {
         state_filters: Vec<String> [0..],
         producer_id_filters: Vec<i64> [0..],
@@ -11,6 +14,7 @@ schema! {
         transactional_id_pattern: Option<String> [2.., null 2..],
     }
 
+    /// The transactions listed.
     message ListTransactionsResponse (versions 0..=2, flexible 0..) {
         throttle_time_ms: i32 [0..],
         error_code: ErrorCode [0..],
@@ -18,6 +22,7 @@ schema! {
         transaction_states: Vec<ListTransactionsState> [0..],
     }
 
+    /// A transaction.
     struct ListTransactionsState {
         transactional_id: String [0..],
         producer_id: i64 [0..],
