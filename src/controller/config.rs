@@ -3,11 +3,10 @@
 use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::liveness::LivenessLimits;
 use crate::cluster::VoterAddress;
-use crate::metadata::{ClusterDefaults, ConfigSchema};
+use crate::metadata::ClusterDefaults;
 use crate::model::DirectoryId;
 
 /// Everything a controller needs.
@@ -33,8 +32,6 @@ pub struct ControllerConfig {
     pub entries_between_snapshots: u64,
     /// What new topics get unless they ask for something else.
     pub defaults: ClusterDefaults,
-    /// Knows the configuration keys.
-    pub schema: Arc<dyn ConfigSchema + Send + Sync>,
 }
 
 impl fmt::Debug for ControllerConfig {

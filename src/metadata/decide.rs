@@ -7,10 +7,12 @@
 //!
 //! `decide` is total. A refusal is a reply, and a refused command leaves no record.
 
-use super::cluster_control;
 use super::draft::{ClusterDefaults, Draft, Refusal};
 use super::image::ClusterImage;
-use super::schema::ConfigSchema;
+use super::{
+    broker_control, cluster_control, config_control, election_control, feature_control, isr_control, partition_control,
+    topic_control,
+};
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
     MetadataCommand, MetadataRecord, MetadataReply, metadata_command::Kind, metadata_reply::Kind as Reply,
@@ -24,8 +26,8 @@ pub struct Batch<'a> {
 
 impl<'a> Batch<'a> {
     /// Begins a batch over the applied image.
-    pub fn new(image: &ClusterImage, defaults: &'a ClusterDefaults, schema: &'a dyn ConfigSchema) -> Self {
-        Self { draft: Draft::new(image.clone(), defaults, schema), base_index: image.applied_index() }
+    pub fn new(image: &ClusterImage, defaults: &'a ClusterDefaults) -> Self {
+        Self { draft: Draft::new(image.clone(), defaults), base_index: image.applied_index() }
     }
 
     /// Decides one command.
@@ -56,14 +58,26 @@ impl<'a> Batch<'a> {
 
 fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Reply>, Refusal> {
     let unknown = || Refusal::new(ErrorCode::UnsupportedVersion, "this controller does not know the command");
+    let nothing_to_say = |()| None;
     match command.kind.as_ref().ok_or_else(unknown)? {
-        Kind::InitializeCluster(command) => cluster_control::initialize(draft, command).map(done),
-        _ => Err(unknown()),
+        Kind::InitializeCluster(command) => cluster_control::initialize(draft, command).map(Some),
+        Kind::RegisterBroker(command) => broker_control::register(draft, command).map(Some),
+        Kind::UnfenceBroker(command) => broker_control::unfence(draft, command).map(nothing_to_say),
+        Kind::FenceBroker(command) => broker_control::fence(draft, command).map(nothing_to_say),
+        Kind::BeginControlledShutdown(command) => {
+            broker_control::begin_controlled_shutdown(draft, command).map(nothing_to_say)
+        }
+        Kind::UnregisterBroker(command) => broker_control::unregister(draft, command).map(nothing_to_say),
+        Kind::CreateTopics(command) => Ok(Some(topic_control::create_topics(draft, command))),
+        Kind::CreatePartitions(command) => Ok(Some(partition_control::create_partitions(draft, command))),
+        Kind::DeleteTopics(command) => Ok(Some(topic_control::delete_topics(draft, command))),
+        Kind::AlterPartition(command) => isr_control::alter_partition(draft, command).map(Some),
+        Kind::ElectLeaders(command) => election_control::elect_leaders(draft, command).map(Some),
+        Kind::IncrementalAlterConfigs(command) => Ok(Some(config_control::incremental_alter_configs(draft, command))),
+        Kind::AlterConfigs(command) => Ok(Some(config_control::alter_configs(draft, command))),
+        Kind::AllocateProducerIds(command) => cluster_control::allocate_producer_ids(draft, command).map(Some),
+        Kind::UpdateFeatures(command) => Ok(Some(feature_control::update_features(draft, command))),
     }
-}
-
-fn done(reply: Reply) -> Option<Reply> {
-    Some(reply)
 }
 
 fn reply(decided: Result<Option<Reply>, Refusal>, metadata_index: i64) -> MetadataReply {

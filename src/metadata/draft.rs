@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::image::{ClusterImage, ConfigResource};
-use super::schema::ConfigSchema;
 use super::topic_image::TopicImage;
 use crate::model::ErrorCode;
 use crate::rpc::metadata::MetadataRecord;
@@ -53,18 +52,18 @@ impl Refusal {
 pub(super) struct Draft<'a> {
     image: ClusterImage,
     records: Vec<MetadataRecord>,
+    partition_count_at_start: usize,
     defaults: &'a ClusterDefaults,
-    schema: &'a dyn ConfigSchema,
 }
 
 impl<'a> Draft<'a> {
-    pub(super) fn new(image: ClusterImage, defaults: &'a ClusterDefaults, schema: &'a dyn ConfigSchema) -> Self {
-        Self { image, records: Vec::new(), defaults, schema }
+    pub(super) fn new(image: ClusterImage, defaults: &'a ClusterDefaults) -> Self {
+        Self { partition_count_at_start: image.partition_count(), image, records: Vec::new(), defaults }
     }
 
     /// A draft that goes on from here; what is added to it stays there until it is merged.
     pub(super) fn branch(&self) -> Self {
-        Self::new(self.image.clone(), self.defaults, self.schema)
+        Self::new(self.image.clone(), self.defaults)
     }
 
     /// Takes over what a branch added.
@@ -98,8 +97,9 @@ impl<'a> Draft<'a> {
         self.defaults
     }
 
-    pub(super) fn schema(&self) -> &'a dyn ConfigSchema {
-        self.schema
+    /// How many partitions have been added here.
+    pub(super) fn partitions_added(&self) -> usize {
+        self.image.partition_count().saturating_sub(self.partition_count_at_start)
     }
 
     pub(super) fn into_records(self) -> Vec<MetadataRecord> {

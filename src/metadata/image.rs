@@ -12,36 +12,8 @@ use imbl::OrdMap;
 use super::broker_image::BrokerImage;
 use super::brokers_to_isrs::BrokersToIsrs;
 use super::topic_image::{PartitionImage, TopicImage};
+pub use crate::config::ResourceType as ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode, ProducerId, TopicId};
-
-/// What a configuration belongs to, by Kafka's numbers.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(i8)]
-pub enum ConfigResourceType {
-    /// A topic, by name.
-    Topic = 2,
-    /// A broker by its id, or with an empty name the default of all brokers.
-    Broker = 4,
-    /// A consumer group, by its id.
-    Group = 32,
-}
-
-impl ConfigResourceType {
-    /// The type with this number; the types that hold no configuration here are `None`.
-    pub fn from_code(code: i32) -> Option<Self> {
-        match code {
-            2 => Some(Self::Topic),
-            4 => Some(Self::Broker),
-            32 => Some(Self::Group),
-            _ => None,
-        }
-    }
-
-    /// Kafka's number.
-    pub fn code(self) -> i8 {
-        self as i8
-    }
-}
 
 /// What a configuration belongs to.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

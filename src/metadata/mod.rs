@@ -14,25 +14,33 @@
 //! (topic ids, placement seeds) arrive inside the command. The records, commands and replies are the
 //! prost messages of proto/metadata.proto ([`crate::rpc::metadata`]).
 
+mod broker_control;
 mod broker_image;
 mod brokers_to_isrs;
 mod changes;
 mod cluster_control;
+mod config_control;
 mod decide;
 mod draft;
+mod election_control;
+mod feature_control;
 mod image;
+mod isr_control;
+mod partition_change;
+mod partition_control;
+mod placement;
 mod record;
 mod replay;
-mod schema;
 mod snapshot;
+mod topic_control;
 mod topic_image;
 
 pub use broker_image::BrokerImage;
 pub use changes::ImageDelta;
 pub use decide::Batch;
 pub use draft::ClusterDefaults;
+pub use feature_control::supported_features;
 pub use image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
 pub use record::{uuid_bytes, uuid_from_bytes};
 pub use replay::ReplayError;
-pub use schema::ConfigSchema;
 pub use topic_image::{PartitionImage, TopicImage};

@@ -190,7 +190,9 @@ impl ClusterImage {
     }
 
     fn replay_config(&mut self, record: &ConfigRecord) -> Result<(), ReplayError> {
-        let resource_type = ConfigResourceType::from_code(record.resource_type)
+        let resource_type = i8::try_from(record.resource_type)
+            .ok()
+            .and_then(ConfigResourceType::from_code)
             .ok_or(ReplayError::UnknownValue { field: "resource_type", value: record.resource_type.into() })?;
         let resource = ConfigResource { resource_type, name: record.resource_name.as_str().into() };
         let configs = self.configs.entry(resource.clone()).or_default();

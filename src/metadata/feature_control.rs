@@ -1,0 +1,77 @@
+//! Features: what the whole cluster has agreed to be able to read (invariant D10).
+//!
+//! A new kind of record, or a new meaning of an old one, gets a new level of `ottla.version`. It is written
+//! only once that level has been finalized, and a level is finalized only when every registered broker can
+//! run at it; a broker that cannot is not registered afterwards.
+
+use std::collections::BTreeSet;
+
+use super::draft::{Draft, Refusal};
+use crate::model::ErrorCode;
+use crate::rpc::metadata::{
+    FeatureLevelRecord, FeatureResult, FeatureUpdate, SupportedFeature, UpdateFeatures, UpdateFeaturesReply,
+    metadata_reply::Kind as Reply,
+};
+
+/// Kafka's number for an update that may only raise the level.
+const UPGRADE: i32 = 1;
+
+/// The features of this version with the levels that it can run at. A broker registers with these.
+pub fn supported_features() -> Vec<SupportedFeature> {
+    vec![SupportedFeature { name: "ottla.version".to_owned(), min_level: 1, max_level: 1 }]
+}
+
+/// Finalizes levels of features, all of them or none.
+pub(super) fn update_features(draft: &mut Draft<'_>, command: &UpdateFeatures) -> Reply {
+    let mut update = draft.branch();
+    let mut seen = BTreeSet::new();
+    let features = command.updates.iter().map(|asked| {
+        let updated = match seen.insert(&asked.name) {
+            true => update_feature(&mut update, asked),
+            false => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the feature twice")),
+        };
+        feature_result(&asked.name, updated)
+    });
+    let features: Vec<FeatureResult> = features.collect();
+    let all_granted = features.iter().all(|feature| feature.error_code == i32::from(ErrorCode::None.code()));
+    if all_granted && !command.validate_only {
+        draft.merge(update);
+    }
+    Reply::UpdateFeatures(UpdateFeaturesReply { features })
+}
+
+fn feature_result(name: &str, updated: Result<(), Refusal>) -> FeatureResult {
+    let refusal = updated.err();
+    FeatureResult {
+        name: name.to_owned(),
+        error_code: refusal.as_ref().map_or(ErrorCode::None, |refusal| refusal.code).code().into(),
+        error_message: refusal.map(|refusal| refusal.message).unwrap_or_default(),
+    }
+}
+
+fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Refusal> {
+    let FeatureUpdate { name, level, upgrade_type } = asked;
+    let refuse = |why: String| Err(Refusal::new(ErrorCode::InvalidUpdateVersion, format!("{name}: {why}")));
+    let Some(ours) = supported_features().into_iter().find(|feature| feature.name == *name) else {
+        return refuse("the controllers do not know this feature".to_owned());
+    };
+    if !supports(std::slice::from_ref(&ours), name, *level) {
+        return refuse(format!("the controllers can run at levels {} to {}", ours.min_level, ours.max_level));
+    }
+    let current = draft.image().feature_level(name);
+    if *level < current && *upgrade_type == UPGRADE {
+        return refuse(format!("an upgrade cannot go from level {current} to {level}"));
+    }
+    if let Some(broker) = draft.image().brokers().find(|broker| !supports(&broker.features, name, *level)) {
+        return refuse(format!("broker {} cannot run at level {level}", broker.id));
+    }
+    if *level != current {
+        draft.add(FeatureLevelRecord { name: name.clone(), level: *level });
+    }
+    Ok(())
+}
+
+/// True when a node with these features can run at that level of one of them.
+pub(super) fn supports(features: &[SupportedFeature], name: &str, level: i32) -> bool {
+    features.iter().any(|feature| feature.name == name && (feature.min_level..=feature.max_level).contains(&level))
+}

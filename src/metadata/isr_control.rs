@@ -1,0 +1,125 @@
+//! AlterPartition: a partition's leader proposes its in-sync replicas.
+//!
+//! A compare-and-set on leader epoch and partition epoch. Of the refusals, only those that say "you are
+//! behind" or "not now" may be met by a leader in good order (invariant A10):
+//!
+//! | the proposal | answer |
+//! |---|---|
+//! | knows a newer epoch than this controller | NOT_CONTROLLER: somebody else leads the quorum |
+//! | has an older leader epoch | FENCED_LEADER_EPOCH |
+//! | is not from the leader | INVALID_REQUEST |
+//! | has an older partition epoch | INVALID_UPDATE_VERSION |
+//! | lacks the leader, or names a broker that is no replica, or one twice | INVALID_REQUEST |
+//! | is RECOVERING with more than the leader, or goes back to RECOVERING | INVALID_REQUEST |
+//! | names a broker that is not active, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA |
+
+use std::collections::BTreeSet;
+
+use super::broker_control::check_epoch;
+use super::draft::{Draft, Refusal};
+use super::image::ClusterImage;
+use super::partition_change::PartitionChange;
+use super::record::uuid_from_bytes;
+use super::topic_image::{PartitionImage, raw_ids};
+use crate::model::{BrokerEpoch, BrokerId, ErrorCode, TopicId};
+use crate::rpc::metadata::{
+    AlterPartition, AlterPartitionReply, IsrMember, LeaderRecoveryState, PartitionProposal, PartitionProposalResult,
+    metadata_reply::Kind as Reply,
+};
+
+/// Decides the proposals one by one; the sender itself must be who it says.
+pub(super) fn alter_partition(draft: &mut Draft<'_>, command: &AlterPartition) -> Result<Reply, Refusal> {
+    let sender = BrokerId(command.broker_id);
+    check_epoch(draft.image(), sender, command.broker_epoch)?;
+    let partitions = command.partitions.iter().map(|proposal| {
+        let decided = propose(draft, sender, proposal);
+        result(draft.image(), proposal, decided)
+    });
+    Ok(Reply::AlterPartition(AlterPartitionReply { partitions: partitions.collect() }))
+}
+
+fn propose(draft: &mut Draft<'_>, sender: BrokerId, proposal: &PartitionProposal) -> Result<(), ErrorCode> {
+    let topic_id = TopicId(uuid_from_bytes(&proposal.topic_id).ok_or(ErrorCode::UnknownTopicId)?);
+    let topic = draft.image().topic(topic_id).cloned().ok_or(ErrorCode::UnknownTopicId)?;
+    let partition = topic.partition(proposal.partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+    check_epochs(partition, sender, proposal)?;
+    let isr: Vec<BrokerId> = proposal.isr.iter().map(|member| BrokerId(member.broker_id)).collect();
+    check_members(partition, &isr)?;
+    let recovery = check_recovery(partition, proposal)?;
+    check_eligible(draft.image(), &proposal.isr)?;
+    PartitionChange::of(draft, &topic, proposal.partition, partition).proposed(&isr, recovery).decide();
+    Ok(())
+}
+
+fn check_epochs(partition: &PartitionImage, sender: BrokerId, proposal: &PartitionProposal) -> Result<(), ErrorCode> {
+    let (leader_epoch, partition_epoch) = (partition.leader_epoch.0, partition.partition_epoch.0);
+    if proposal.leader_epoch > leader_epoch || proposal.partition_epoch > partition_epoch {
+        return Err(ErrorCode::NotController);
+    }
+    if proposal.leader_epoch < leader_epoch {
+        return Err(ErrorCode::FencedLeaderEpoch);
+    }
+    if partition.leader != sender {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    if proposal.partition_epoch < partition_epoch {
+        return Err(ErrorCode::InvalidUpdateVersion);
+    }
+    Ok(())
+}
+
+fn check_members(partition: &PartitionImage, isr: &[BrokerId]) -> Result<(), ErrorCode> {
+    let distinct = isr.iter().collect::<BTreeSet<_>>().len() == isr.len();
+    let are_replicas = isr.iter().all(|member| partition.replicas.contains(member));
+    match distinct && are_replicas && isr.contains(&partition.leader) {
+        true => Ok(()),
+        false => Err(ErrorCode::InvalidRequest),
+    }
+}
+
+fn check_recovery(partition: &PartitionImage, proposal: &PartitionProposal) -> Result<LeaderRecoveryState, ErrorCode> {
+    let proposed =
+        LeaderRecoveryState::try_from(proposal.leader_recovery_state).map_err(|_| ErrorCode::InvalidRequest)?;
+    let goes_back = partition.leader_recovery_state == LeaderRecoveryState::Recovered;
+    match proposed == LeaderRecoveryState::Recovering && (goes_back || proposal.isr.len() > 1) {
+        true => Err(ErrorCode::InvalidRequest),
+        false => Ok(proposed),
+    }
+}
+
+/// The epochs are those the leader saw when the member fetched, not those of now: a member that has begun a
+/// new life since may have lost what it had then.
+fn check_eligible(image: &ClusterImage, isr: &[IsrMember]) -> Result<(), ErrorCode> {
+    let eligible = |member: &IsrMember| {
+        image
+            .broker(BrokerId(member.broker_id))
+            .is_some_and(|broker| broker.is_active() && broker.epoch == BrokerEpoch(member.broker_epoch))
+    };
+    match isr.iter().all(eligible) {
+        true => Ok(()),
+        false => Err(ErrorCode::IneligibleReplica),
+    }
+}
+
+fn result(
+    image: &ClusterImage,
+    proposal: &PartitionProposal,
+    decided: Result<(), ErrorCode>,
+) -> PartitionProposalResult {
+    let mut result = PartitionProposalResult {
+        topic_id: proposal.topic_id.clone(),
+        partition: proposal.partition,
+        error_code: decided.err().unwrap_or(ErrorCode::None).code().into(),
+        ..Default::default()
+    };
+    let topic_id = uuid_from_bytes(&proposal.topic_id).map(TopicId);
+    let partition = topic_id.and_then(|topic_id| image.partition(topic_id, proposal.partition));
+    if let (Ok(()), Some(partition)) = (decided, partition) {
+        result.leader = partition.leader.0;
+        result.leader_epoch = partition.leader_epoch.0;
+        result.partition_epoch = partition.partition_epoch.0;
+        result.isr = raw_ids(&partition.isr);
+        result.leader_recovery_state = partition.leader_recovery_state.into();
+    }
+    result
+}

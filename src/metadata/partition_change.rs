@@ -1,0 +1,187 @@
+//! How a partition changes: ISR, ELR, leader and epochs, together and nowhere else.
+//!
+//! Whatever happens to a partition is first a statement about its in-sync replicas: some broker leaves, the
+//! leader proposes others, nothing but the world around has changed. From it follow, in this order:
+//!
+//! 1. The **ELR** (KIP-966): who leaves the ISR while it is smaller than the effective minimum still holds
+//!    every committed record, because from then on nothing is committed. An ISR of the minimum size commits
+//!    without them, so it empties the ELR (A15). Who lost its unsynced tail is in neither (A12).
+//! 2. The **leader**: the present one while it can, else an active member of the ISR, else of the ELR (which
+//!    then becomes the ISR), else nobody. A replica that may lack committed records leads only where unclean
+//!    election is enabled, or as the last known leader once ISR and ELR are both empty (A18).
+//! 3. The **epochs**: the partition epoch counts every change, the leader epoch every change of leader (A10).
+
+use super::draft::Draft;
+use super::record::uuid_bytes;
+use super::topic_image::{PartitionImage, TopicImage, raw_ids};
+use crate::model::{BrokerId, TopicId};
+use crate::rpc::metadata::{BrokerIds, LeaderRecoveryState, PartitionChangeRecord};
+
+/// Which leader is wanted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Election {
+    /// The present leader while it can, else another.
+    WhenNeeded,
+    /// The first of the replicas if it can, else as above.
+    Preferred,
+    /// As when needed, and rather a replica that may lack committed records than nobody.
+    Unclean,
+}
+
+/// A change of one partition in the making.
+pub(super) struct PartitionChange<'a, 'd> {
+    draft: &'a mut Draft<'d>,
+    topic_id: TopicId,
+    partition: i32,
+    old: PartitionImage,
+    new: PartitionImage,
+    lost_tail: Option<BrokerId>,
+    effective_min_isr: usize,
+    election: Election,
+}
+
+impl<'a, 'd> PartitionChange<'a, 'd> {
+    /// Begins a change of the topic's partition, which must exist.
+    pub(super) fn of(draft: &'a mut Draft<'d>, topic: &TopicImage, partition: i32, old: &PartitionImage) -> Self {
+        let unclean = draft.unclean_leader_election_enabled(topic);
+        Self {
+            effective_min_isr: draft.effective_min_isr(topic, old.replicas.len()),
+            election: if unclean { Election::Unclean } else { Election::WhenNeeded },
+            draft,
+            topic_id: topic.id,
+            partition,
+            old: old.clone(),
+            new: old.clone(),
+            lost_tail: None,
+        }
+    }
+
+    /// The broker leaves the ISR.
+    pub(super) fn without(mut self, broker: BrokerId) -> Self {
+        self.new.isr.retain(|member| *member != broker);
+        self
+    }
+
+    /// The broker leaves the ISR and the ELR: its log may end before what it had acknowledged.
+    pub(super) fn without_lost_tail(mut self, broker: BrokerId) -> Self {
+        self.lost_tail = Some(broker);
+        self.without(broker)
+    }
+
+    /// The leader's proposal, once it has been found valid.
+    pub(super) fn proposed(mut self, isr: &[BrokerId], leader_recovery_state: LeaderRecoveryState) -> Self {
+        self.new.isr = in_order_of(&self.old.replicas, |replica| isr.contains(&replica));
+        self.new.leader_recovery_state = leader_recovery_state;
+        self
+    }
+
+    /// Asks for a certain kind of election.
+    pub(super) fn elect(mut self, election: Election) -> Self {
+        self.election = election;
+        self
+    }
+
+    /// Adds the record of the change, unless nothing changes.
+    pub(super) fn decide(mut self) {
+        self.settle_elr();
+        self.settle_leader();
+        self.settle_last_known_leader();
+        if let Some(record) = difference(self.topic_id, self.partition, &self.old, &self.new) {
+            self.draft.add(record);
+        }
+    }
+
+    fn settle_elr(&mut self) {
+        let (old, isr) = (&self.old, &self.new.isr);
+        let complete = |replica| old.isr.contains(&replica) || old.elr.contains(&replica);
+        let eligible = |replica| complete(replica) && !isr.contains(&replica) && self.lost_tail != Some(replica);
+        self.new.elr = in_order_of(&old.replicas, eligible);
+        self.empty_elr_of_a_sufficient_isr();
+    }
+
+    fn empty_elr_of_a_sufficient_isr(&mut self) {
+        if self.new.isr.len() >= self.effective_min_isr {
+            self.new.elr.clear();
+        }
+    }
+
+    fn settle_leader(&mut self) {
+        if let Some(leader) = self.clean_leader() {
+            self.new.leader = leader;
+        } else if let Some(leader) = self.first_active(&self.new.elr) {
+            self.lead_alone(leader);
+        } else if let Some(leader) = self.unclean_leader() {
+            self.new.leader_recovery_state = LeaderRecoveryState::Recovering;
+            self.lead_alone(leader);
+        } else {
+            self.new.leader = BrokerId::NONE;
+        }
+        if self.new.leader != self.old.leader {
+            self.new.leader_epoch = self.old.leader_epoch.next();
+        }
+    }
+
+    fn clean_leader(&self) -> Option<BrokerId> {
+        let can_lead = |broker: &BrokerId| self.new.isr.contains(broker) && self.draft.image().is_active(*broker);
+        let preferred = || self.new.preferred_leader().filter(can_lead);
+        let present = || self.new.leader().filter(can_lead);
+        match self.election {
+            Election::Preferred => preferred().or_else(present),
+            Election::WhenNeeded | Election::Unclean => present(),
+        }
+        .or_else(|| self.first_active(&self.new.isr))
+    }
+
+    fn unclean_leader(&self) -> Option<BrokerId> {
+        if self.election == Election::Unclean {
+            return self.first_active(&self.new.replicas);
+        }
+        let nobody_is_complete = self.new.isr.is_empty() && self.new.elr.is_empty();
+        let last_known = self.old.leader().unwrap_or(self.old.last_known_leader);
+        (nobody_is_complete && self.draft.image().is_active(last_known)).then_some(last_known)
+    }
+
+    fn first_active(&self, brokers: &[BrokerId]) -> Option<BrokerId> {
+        brokers.iter().copied().find(|broker| self.draft.image().is_active(*broker))
+    }
+
+    fn lead_alone(&mut self, leader: BrokerId) {
+        self.new.leader = leader;
+        self.new.isr = vec![leader];
+        self.new.elr.retain(|member| *member != leader);
+        self.empty_elr_of_a_sufficient_isr();
+    }
+
+    fn settle_last_known_leader(&mut self) {
+        self.new.last_known_leader = match self.new.isr.is_empty() {
+            true => self.old.leader().unwrap_or(self.old.last_known_leader),
+            false => BrokerId::NONE,
+        };
+    }
+}
+
+fn in_order_of(replicas: &[BrokerId], wanted: impl Fn(BrokerId) -> bool) -> Vec<BrokerId> {
+    replicas.iter().copied().filter(|replica| wanted(*replica)).collect()
+}
+
+/// The record that leads from `old` to `new`, with the next partition epoch; `None` when they are equal.
+fn difference(
+    topic_id: TopicId,
+    partition: i32,
+    old: &PartitionImage,
+    new: &PartitionImage,
+) -> Option<PartitionChangeRecord> {
+    let ids = |old: &[BrokerId], new: &[BrokerId]| (old != new).then(|| BrokerIds { ids: raw_ids(new) });
+    (old != new).then(|| PartitionChangeRecord {
+        topic_id: uuid_bytes(topic_id.0),
+        partition,
+        partition_epoch: old.partition_epoch.next().0,
+        leader_epoch: (old.leader_epoch != new.leader_epoch).then_some(new.leader_epoch.0),
+        leader: (old.leader != new.leader).then_some(new.leader.0),
+        isr: ids(&old.isr, &new.isr),
+        elr: ids(&old.elr, &new.elr),
+        leader_recovery_state: (old.leader_recovery_state != new.leader_recovery_state)
+            .then(|| new.leader_recovery_state.into()),
+        last_known_leader: (old.last_known_leader != new.last_known_leader).then_some(new.last_known_leader.0),
+    })
+}
