@@ -14,6 +14,8 @@ mod hints;
 mod leader_hints;
 mod listener;
 mod producer_ids;
+#[cfg(test)]
+mod protocol_support;
 mod receive;
 mod send;
 
