@@ -5,7 +5,7 @@
 //! not panic and does not allocate by a length that a frame only claims. Which versions a broker
 //! serves is not said here but in its dispatch table.
 
-#![deny(clippy::unwrap_used, clippy::indexing_slicing)]
+#![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod api_key;
 mod error;

@@ -246,3 +246,135 @@ impl<'a> Reader<'a> {
         self.tagged_fields(&mut |_, _| Ok(false))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reading<T>(bytes: &[u8], flexible: bool, read: impl FnOnce(&mut Reader<'_>) -> T) -> (T, usize) {
+        let frame = Bytes::copy_from_slice(bytes);
+        let mut reader = Reader::new(&frame);
+        reader.set_version(0, flexible);
+        let value = read(&mut reader);
+        (value, reader.remaining())
+    }
+
+    fn fault<T: std::fmt::Debug>(
+        bytes: &[u8],
+        flexible: bool,
+        read: impl FnOnce(&mut Reader<'_>) -> Result<T, DecodeError>,
+    ) -> DecodeFault {
+        reading(bytes, flexible, read).0.unwrap_err().fault
+    }
+
+    #[test]
+    fn varints_end_at_32_bits() {
+        let read = |bytes: &[u8]| reading(bytes, false, |reader| reader.unsigned_varint());
+        for (bytes, value) in [
+            (&[0][..], 0),
+            (&[0x7f], 127),
+            (&[0x80, 0x01], 128),
+            (&[0x80, 0x00], 0),
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f], u32::MAX),
+        ] {
+            assert_eq!(read(bytes), (Ok(value), 0));
+        }
+        for bytes in [&[0xff, 0xff, 0xff, 0xff, 0x10][..], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x00]] {
+            assert_eq!(fault(bytes, false, |reader| reader.unsigned_varint()), DecodeFault::VarintTooLong);
+        }
+        let cut = DecodeFault::UnexpectedEnd { needed: 1, remaining: 0 };
+        assert_eq!(fault(&[0x80], false, |reader| reader.unsigned_varint()), cut);
+    }
+
+    #[test]
+    fn signed_varints_zigzag() {
+        for (bytes, value) in [
+            (&[0][..], 0),
+            (&[1], -1),
+            (&[2], 1),
+            (&[0xfe, 0xff, 0xff, 0xff, 0x0f], i32::MAX),
+            (&[0xff, 0xff, 0xff, 0xff, 0x0f], i32::MIN),
+        ] {
+            assert_eq!(reading(bytes, false, |reader| reader.varint()), (Ok(value), 0));
+        }
+        let long = |last| [[0xff; 9].as_slice(), &[last]].concat();
+        assert_eq!(reading(&long(1), false, |reader| reader.varlong()), (Ok(i64::MIN), 0));
+        assert_eq!(reading(&[0x80, 0x01], false, |reader| reader.varlong()), (Ok(64), 0));
+        assert_eq!(fault(&long(2), false, |reader| reader.varlong()), DecodeFault::VarlongTooLong);
+        assert_eq!(fault(&long(0x81), false, |reader| reader.varlong()), DecodeFault::VarlongTooLong);
+    }
+
+    #[test]
+    fn strings_in_both_encodings() {
+        let read = |bytes: &[u8], flexible| reading(bytes, flexible, |reader| reader.string());
+        let text = |text: &str| Ok(Some(text.to_owned()));
+        assert_eq!(read(b"\0\x02hi", false), (text("hi"), 0));
+        assert_eq!(read(b"\x03hi", true), (text("hi"), 0));
+        assert_eq!(read(b"\0\0", false), (text(""), 0));
+        assert_eq!(read(b"\x01", true), (text(""), 0));
+        assert_eq!(read(b"\xff\xff", false), (Ok(None), 0));
+        assert_eq!(read(b"\0", true), (Ok(None), 0));
+        assert_eq!(fault(b"\xff\xfe", false, |reader| reader.string()), DecodeFault::NegativeLength(-2));
+        assert_eq!(fault(b"\x02\xff", true, |reader| reader.string()), DecodeFault::NotUtf8);
+        assert_eq!(fault(b"\x81\x80\x02", true, |reader| reader.string()), DecodeFault::StringTooLong(32_768));
+        let cut = DecodeFault::UnexpectedEnd { needed: 2, remaining: 1 };
+        assert_eq!(fault(b"\0\x02h", false, |reader| reader.string()), cut);
+    }
+
+    #[test]
+    fn bytes_share_the_frame() {
+        let frame = Bytes::from_static(b"\0\0\0\x03abc\xff\xff\xff\xff");
+        let mut reader = Reader::new(&frame);
+        let taken = reader.bytes().unwrap().unwrap();
+        assert_eq!(taken.as_ref(), b"abc");
+        assert_eq!(taken.as_ptr(), frame.slice(4..).as_ptr());
+        assert_eq!(reader.bytes(), Ok(None));
+        assert_eq!(
+            fault(&[0x7f, 0xff, 0xff, 0xff, 0], false, |reader| reader.bytes()),
+            DecodeFault::UnexpectedEnd { needed: i32::MAX as usize, remaining: 1 }
+        );
+    }
+
+    #[test]
+    fn arrays_claim_no_more_than_there_is() {
+        let length = |reader: &mut Reader<'_>| reader.array_length(4);
+        assert_eq!(reading(b"\0\0\0\x02........", false, length), (Ok(Some(2)), 8));
+        assert_eq!(reading(b"\x03........", true, length), (Ok(Some(2)), 8));
+        let beyond = DecodeFault::ArrayTooLong { count: 3, remaining: 8 };
+        assert_eq!(fault(b"\0\0\0\x03........", false, length), beyond);
+        assert_eq!(fault(b"\x04........", true, length), beyond);
+        assert_eq!(fault(&[0xff, 0xff, 0xff, 0xfe], false, length), DecodeFault::NegativeLength(-2));
+    }
+
+    #[test]
+    fn tagged_fields_rise_and_keep_to_their_size() {
+        let read = |bytes: &[u8]| {
+            let mut seen = Vec::new();
+            let (result, remaining) = reading(bytes, true, |reader| {
+                reader.tagged_fields(&mut |reader, tag| {
+                    if tag == 1 {
+                        seen.push(reader.int16()?);
+                    }
+                    Ok(tag == 1)
+                })
+            });
+            (result.map_err(|error| (error.fault, error.offset)), seen, remaining)
+        };
+        assert_eq!(read(b"\0"), (Ok(()), vec![], 0));
+        assert_eq!(read(b"\x03\0\x01.\x01\x02\0\x07\x09\0rest"), (Ok(()), vec![7], 4));
+        assert_eq!(read(b"\x02\x01\x02\0\x07\x01\x02\0\x07").0, Err((DecodeFault::TagOutOfOrder(1), 6)));
+        assert_eq!(read(b"\x01\x01\x03\0\x07.").0, Err((DecodeFault::TrailingBytes(1), 6)));
+        let short = DecodeFault::UnexpectedEnd { needed: 2, remaining: 1 };
+        assert_eq!(read(b"\x01\x01\x01\0\x07").0, Err((short, 3)));
+        let beyond = DecodeFault::UnexpectedEnd { needed: 9, remaining: 2 };
+        assert_eq!(read(b"\x01\x01\x09\0\x07").0, Err((beyond, 3)));
+        let classic = reading(b"\x01", false, |reader| reader.skip_tagged_fields());
+        assert_eq!(classic, (Ok(()), 1));
+    }
+
+    #[test]
+    fn a_message_ends_with_its_frame() {
+        assert_eq!(reading(b"", false, |reader| reader.expect_end()), (Ok(()), 0));
+        assert_eq!(fault(b"xy", false, |reader| reader.expect_end()), DecodeFault::TrailingBytes(2));
+    }
+}

@@ -205,3 +205,96 @@ macro_rules! schema {
 }
 
 pub(super) use schema;
+
+#[cfg(test)]
+mod tests {
+    use bytes::{Bytes, BytesMut};
+
+    use crate::protocol::{DecodeError, DecodeFault, FieldType, Message, Reader, Structure, Writer};
+
+    schema! {
+        message Example (versions 1..=4, flexible 3..) {
+            name: Option<String> [0.., null 2..],
+            leader_id: i32 [1..=2, default -1],
+            parts: Vec<Part> [2..],
+            epoch: i32 [3.., default -1, tag 0],
+            rest: Option<Part> [4.., null 4.., tag 5],
+        }
+
+        struct Part {
+            index: i16 [0..],
+        }
+    }
+
+    fn encode(version: i16, example: &Example) -> Bytes {
+        let mut writer = Writer::new(BytesMut::new());
+        example.encode(&mut writer, version);
+        writer.finish().0.freeze()
+    }
+
+    fn decode(version: i16, bytes: &[u8]) -> Result<Example, DecodeError> {
+        let frame = Bytes::copy_from_slice(bytes);
+        let mut reader = Reader::new(&frame);
+        let example = Example::decode(&mut reader, version)?;
+        reader.expect_end()?;
+        Ok(example)
+    }
+
+    fn full() -> Example {
+        Example {
+            name: Some("n".to_owned()),
+            leader_id: 2,
+            parts: vec![Part { index: 3 }],
+            epoch: 4,
+            rest: Some(Part { index: 5 }),
+        }
+    }
+
+    #[test]
+    fn each_version_has_its_fields() {
+        for (version, bytes) in [
+            (1, b"\0\x01n\0\0\0\x02".as_slice()),
+            (2, b"\0\x01n\0\0\0\x02\0\0\0\x01\0\x03"),
+            (3, b"\x02n\x02\0\x03\0\x01\0\x04\0\0\0\x04"),
+            (4, b"\x02n\x02\0\x03\0\x02\0\x04\0\0\0\x04\x05\x04\x01\0\x05\0"),
+        ] {
+            assert_eq!(encode(version, &full()), bytes, "{version}");
+            assert_eq!(encode(version, &decode(version, bytes).unwrap()), bytes, "{version}");
+        }
+        assert_eq!(decode(4, &encode(4, &full())).unwrap(), Example { leader_id: -1, ..full() });
+        let old = Example { parts: vec![], epoch: -1, rest: None, ..full() };
+        assert_eq!(decode(1, &encode(1, &full())).unwrap(), old);
+    }
+
+    #[test]
+    fn defaults_need_no_tag() {
+        assert_eq!(encode(4, &Example::default()), b"\0\x01\0".as_slice());
+        assert_eq!(decode(4, b"\0\x01\0"), Ok(Example::default()));
+    }
+
+    #[test]
+    fn null_is_for_the_versions_that_allow_it() {
+        assert_eq!(encode(1, &Example::default()), b"\0\0\xff\xff\xff\xff".as_slice());
+        assert_eq!(encode(2, &Example::default()), b"\xff\xff\xff\xff\xff\xff\0\0\0\0".as_slice());
+        let error = decode(1, b"\xff\xff\0\0\0\0").unwrap_err();
+        assert_eq!((error.fault, error.field), (DecodeFault::UnexpectedNull, "Example.name"));
+        assert_eq!(decode(2, b"\xff\xff\0\0\0\0\0\0\0\0").unwrap().name, None);
+    }
+
+    #[test]
+    fn versions_and_fields_as_data() {
+        let [name, leader_id, parts, epoch, rest] = Example::fields().try_into().unwrap();
+        assert_eq!((name.name, name.versions, name.nullable), ("name", (0, i16::MAX), Some((2, i16::MAX))));
+        assert_eq!((leader_id.versions, leader_id.tag), ((1, 2), None));
+        assert_eq!((epoch.versions, epoch.tag, rest.tag), ((3, i16::MAX), Some(0), Some(5)));
+        assert_eq!(parts.field_type, FieldType::Array(Box::new(rest.field_type)));
+        assert_eq!((Example::VERSIONS, Example::FLEXIBLE_FROM), (1..=4, 3));
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        for version in [0, 5, -1] {
+            assert_eq!(decode(version, b"").unwrap_err().fault, DecodeFault::UnsupportedVersion(version));
+        }
+    }
+}

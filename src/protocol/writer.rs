@@ -162,3 +162,61 @@ fn cut(text: &str) -> &str {
     }
     (0..=STRING_LENGTH_MAX).rev().find_map(|end| text.split_at_checked(end)).map_or("", |(head, _)| head)
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::protocol::Reader;
+
+    fn written(flexible: bool, write: impl FnOnce(&mut Writer)) -> Bytes {
+        let mut writer = Writer::new(BytesMut::new());
+        writer.set_version(0, flexible);
+        write(&mut writer);
+        writer.finish().0.freeze()
+    }
+
+    #[test]
+    fn numbers_read_back() {
+        for number in [0, 1, -1, 63, 64, -64, -65, 300, i32::MAX, i32::MIN] {
+            let bytes = written(false, |writer| writer.varint(number));
+            assert_eq!(Reader::new(&bytes).varint(), Ok(number));
+            let bytes = written(false, |writer| writer.unsigned_varint(number as u32));
+            assert_eq!(Reader::new(&bytes).unsigned_varint(), Ok(number as u32));
+            for number in [i64::from(number), i64::from(number) << 32, i64::MAX, i64::MIN] {
+                let bytes = written(false, |writer| writer.varlong(number));
+                assert_eq!(Reader::new(&bytes).varlong(), Ok(number));
+            }
+        }
+    }
+
+    #[test]
+    fn strings_bytes_and_null() {
+        assert_eq!(written(false, |writer| writer.string(Some("hi"))), b"\0\x02hi".as_slice());
+        assert_eq!(written(true, |writer| writer.string(Some("hi"))), b"\x03hi".as_slice());
+        assert_eq!(written(false, |writer| writer.string(None)), b"\xff\xff".as_slice());
+        assert_eq!(written(true, |writer| writer.string(None)), b"\0".as_slice());
+        assert_eq!(written(false, |writer| writer.bytes(Some(b"hi"))), b"\0\0\0\x02hi".as_slice());
+        assert_eq!(written(true, |writer| writer.bytes(None)), b"\0".as_slice());
+        assert_eq!(written(false, |writer| writer.records(&Records::Null)), b"\xff\xff\xff\xff".as_slice());
+        assert_eq!(written(true, |writer| writer.records(&Records::EMPTY)), b"\x01".as_slice());
+    }
+
+    #[test]
+    fn a_text_too_long_is_cut_at_a_character() {
+        for flexible in [false, true] {
+            let longest = "x".repeat(STRING_LENGTH_MAX);
+            assert_eq!(read(&written(flexible, |writer| writer.string(Some(&longest))), flexible), longest);
+            let too_long = format!("{}ß and more", "x".repeat(STRING_LENGTH_MAX - 1));
+            let cut = read(&written(flexible, |writer| writer.string(Some(&too_long))), flexible);
+            assert_eq!(cut, "x".repeat(STRING_LENGTH_MAX - 1));
+        }
+    }
+
+    fn read(bytes: &Bytes, flexible: bool) -> String {
+        let mut reader = Reader::new(bytes);
+        reader.set_version(0, flexible);
+        reader.string().unwrap().unwrap()
+    }
+}

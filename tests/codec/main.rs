@@ -6,5 +6,6 @@ mod allocation;
 mod codecs;
 mod generate;
 mod hostile;
+mod low_versions;
 mod oracle;
 mod schema;
