@@ -74,7 +74,7 @@ macro_rules! api_keys {
 /// Looks at the types of one API after the other.
 pub trait ApiVisitor {
     /// Called with the type of the request; that of the response belongs to it.
-    fn visit<R: Request<Response: PartialEq + fmt::Debug> + PartialEq + fmt::Debug>(&mut self);
+    fn visit<R: Request>(&mut self);
 }
 
 impl ApiKey {

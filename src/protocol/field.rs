@@ -1,5 +1,7 @@
 //! What can stand in a field of a schema, and how each type looks on the wire.
 
+use std::fmt::Debug;
+
 use bytes::Bytes;
 
 use super::error::{DecodeError, DecodeFault};
@@ -70,7 +72,7 @@ pub trait Nullable: Field {
 }
 
 /// A group of fields; `schema!` implements it.
-pub trait Structure: Default {
+pub trait Structure: Clone + Debug + Default + PartialEq {
     /// The fields as data.
     fn fields() -> Vec<FieldSchema>;
 

@@ -12,6 +12,9 @@ use super::writer::{ExternalMark, Writer, wire_length};
 /// Bytes of the length in front of a frame; it does not count itself.
 pub const FRAME_LENGTH_SIZE: usize = size_of::<i32>();
 
+/// Room for most responses of the hot path, so that a new buffer need not grow.
+const FRAME_CAPACITY: usize = 256;
+
 /// A frame ready to be sent, length in front, with gaps for what is sent from elsewhere.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EncodedFrame {
@@ -23,7 +26,7 @@ pub struct EncodedFrame {
 
 /// A response of `version` as a frame.
 pub fn encode_response<M: Message>(api_key: ApiKey, version: i16, correlation_id: i32, response: &M) -> EncodedFrame {
-    encode_response_into(BytesMut::new(), api_key, version, correlation_id, response)
+    encode_response_into(BytesMut::with_capacity(FRAME_CAPACITY), api_key, version, correlation_id, response)
 }
 
 /// The same in a buffer that may have been used before; what is in it is dropped.
@@ -47,7 +50,7 @@ pub fn encode_request<R: Request>(
     client_id: Option<&str>,
     request: &R,
 ) -> EncodedFrame {
-    encode_frame(BytesMut::new(), |writer| {
+    encode_frame(BytesMut::with_capacity(FRAME_CAPACITY), |writer| {
         let client_id = client_id.map(str::to_owned);
         RequestHeader { api_key: R::API_KEY, api_version: version, correlation_id, client_id }.encode(writer);
         request.encode(writer, version);

@@ -1,10 +1,10 @@
 //! Keys and values of `__consumer_offsets`, as Kafka's group coordinator writes them.
 //!
-//! | key version | key                  | value                  |
-//! |-------------|----------------------|------------------------|
-//! | 0, 1        | [`OffsetCommitKey`]  | [`OffsetCommitValue`]  |
-//! | 2           | [`GroupMetadataKey`] | [`GroupMetadataValue`] |
-//! | 3 and above | groups of other protocols than the classic one   ||
+//! | key version | key                   | value                  |
+//! |-------------|-----------------------|------------------------|
+//! | 0, 1        | [`OffsetCommitKey`]   | [`OffsetCommitValue`]  |
+//! | 2           | [`GroupMetadataKey`]  | [`GroupMetadataValue`] |
+//! | 3 and above | other kinds of groups | -                      |
 //!
 //! Each begins with its version as an INT16. A record without a value (a tombstone) deletes what its
 //! key names. Persisted, keep stable.

@@ -1,6 +1,5 @@
 //! Every message the wire knows, as data and with its type erased.
 
-use std::fmt::Debug;
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
@@ -32,7 +31,7 @@ pub struct Codec {
 }
 
 impl Codec {
-    fn of<M: Message + PartialEq + Debug>(part: Part) -> Self {
+    fn of<M: Message>(part: Part) -> Self {
         Self {
             name: M::NAME,
             part,
@@ -52,7 +51,7 @@ fn decode<M: Message>(bytes: &Bytes, version: i16) -> Result<M, DecodeError> {
     Ok(message)
 }
 
-fn reencode<M: Message + PartialEq + Debug>(bytes: &Bytes, version: i16) -> Result<Bytes, DecodeError> {
+fn reencode<M: Message>(bytes: &Bytes, version: i16) -> Result<Bytes, DecodeError> {
     let message = decode::<M>(bytes, version)?;
     let mut writer = Writer::new(BytesMut::new());
     message.encode(&mut writer, version);
@@ -66,7 +65,7 @@ fn reencode<M: Message + PartialEq + Debug>(bytes: &Bytes, version: i16) -> Resu
 struct Collect(Vec<Codec>);
 
 impl ApiVisitor for Collect {
-    fn visit<R: Request<Response: PartialEq + Debug> + PartialEq + Debug>(&mut self) {
+    fn visit<R: Request>(&mut self) {
         self.0.push(Codec::of::<R>(Part::Request(R::API_KEY)));
         self.0.push(Codec::of::<R::Response>(Part::Response(R::API_KEY)));
     }

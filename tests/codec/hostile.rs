@@ -59,6 +59,7 @@ fn mutate(random: &mut impl Rng, bytes: &mut Vec<u8>) {
     }
 }
 
+/// `OTTLA_FUZZ_FRAMES` says how many, `OTTLA_FUZZ_SEED` which ones.
 #[test]
 fn mutated_frames() {
     let frames: u64 = std::env::var("OTTLA_FUZZ_FRAMES").map_or(20_000, |count| count.parse().unwrap());

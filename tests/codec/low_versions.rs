@@ -5,7 +5,7 @@ use ottla::model::ErrorCode;
 use ottla::protocol::*;
 
 /// Both ways: the message has these bytes, and these bytes are the message.
-fn check<M: Message + PartialEq + std::fmt::Debug>(version: i16, message: &M, bytes: &[&[u8]]) {
+fn check<M: Message>(version: i16, message: &M, bytes: &[&[u8]]) {
     let mut writer = Writer::new(BytesMut::new());
     message.encode(&mut writer, version);
     assert_eq!(writer.finish().0.as_ref(), bytes.concat());
