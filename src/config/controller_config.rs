@@ -30,8 +30,6 @@ impl Voter {
 pub struct ControllerConfig {
     /// `controller.quorum.voters`; empty when nothing was said, and then this node is the only voter.
     pub voters: Vec<Voter>,
-    /// `controller.quorum.bootstrap.servers`, as host and port.
-    pub bootstrap_servers: Vec<(String, u16)>,
     /// How often the leader shows that it is there.
     pub heartbeat_interval: Duration,
     /// A follower asks for votes after a silence between this and `election_timeout_max`.
@@ -70,12 +68,11 @@ impl ControllerConfig {
             problems.push(format!("{}: {problem}", named(layers.start, "controller.quorum.bootstrap.servers")));
             Vec::new()
         });
-        check_membership(layers, node, &voters, bootstrap_servers.is_empty(), problems);
+        check_membership(layers, node, &voters, &bootstrap_servers, problems);
         let milliseconds = |name: &str| Duration::from_millis(layers.size(name));
         let election_timeout_max = milliseconds("controller.quorum.election.timeout.ms").max(Duration::from_millis(10));
         Self {
             voters,
-            bootstrap_servers,
             heartbeat_interval: election_timeout_max / 5,
             election_timeout_min: election_timeout_max * 3 / 5,
             election_timeout_max,
@@ -99,7 +96,7 @@ fn check_membership(
     layers: Layers<'_>,
     node: &NodeConfig,
     voters: &[Voter],
-    no_bootstrap_servers: bool,
+    bootstrap_servers: &[(String, u16)],
     problems: &mut Vec<String>,
 ) {
     let start = layers.start;
@@ -123,11 +120,17 @@ fn check_membership(
             named(start, id_key)
         ));
     }
-    if !node.roles.controller && voters.is_empty() && no_bootstrap_servers {
+    if !node.roles.controller && voters.is_empty() {
         problems.push(format!(
-            "{} makes this node a broker only, and nothing says where its controllers are: set \
-             controller.quorum.voters or controller.quorum.bootstrap.servers",
+            "{} makes this node a broker only, and nothing says who its controllers are: set \
+             controller.quorum.voters=id@host:port,...",
             named(start, "process.roles")
+        ));
+    }
+    if node.roles.controller && voters.is_empty() && bootstrap_servers.len() > 1 {
+        problems.push(format!(
+            "{} names several controllers, but not who they are: set controller.quorum.voters=id@host:port,...",
+            named(start, "controller.quorum.bootstrap.servers")
         ));
     }
 }

@@ -23,6 +23,16 @@ impl SecurityProtocol {
             .find(|protocol| protocol.name().eq_ignore_ascii_case(name))
     }
 
+    /// Kafka's number.
+    pub fn code(self) -> i16 {
+        match self {
+            Self::Plaintext => 0,
+            Self::Ssl => 1,
+            Self::SaslPlaintext => 2,
+            Self::SaslSsl => 3,
+        }
+    }
+
     /// Kafka's name.
     pub fn name(self) -> &'static str {
         match self {

@@ -1,5 +1,7 @@
 //! The whole configuration of a node at its start, resolved and checked for contradictions.
 
+use std::sync::Arc;
+
 use super::controller_config::ControllerConfig;
 use super::layers::Layers;
 use super::listeners::{self, ListenersConfig, named};
@@ -17,7 +19,7 @@ pub struct ServerConfig {
     /// The controller quorum and its timers.
     pub controller: ControllerConfig,
     /// The values it was resolved from.
-    pub start: StaticConfig,
+    pub start: Arc<StaticConfig>,
     /// What the operator should know, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -36,7 +38,12 @@ impl ServerConfig {
             return Err(ConfigError::Wrong(problems));
         }
         warnings.extend(doubts(&start, &controller));
-        Ok(Self { node, listeners, controller, start, warnings })
+        Ok(Self { node, listeners, controller, start: Arc::new(start), warnings })
+    }
+
+    /// The layers before any metadata is known.
+    pub fn layers(&self) -> Layers<'_> {
+        Layers::at_start(&self.start)
     }
 
     /// How many brokers the cluster is meant to have: the configured voters, or this one alone.

@@ -1,1 +1,27 @@
-//! Composition root: roles become tasks; start, drain, stop.
+//! The composition root: from a configuration to a running node, and to its end.
+//!
+//! ```text
+//!   data directory (locked) ─► listeners bound ─► controller role ─► quorum formed
+//!        ─► broker role: register, catch up, open the replicas, accept clients ─► ready
+//!   SIGTERM or SIGINT ─► leaderships handed over ─► connections ended ─► logs flushed, clean marker ─► controller stopped
+//! ```
+//!
+//! Nothing of Kafka is decided here; modules are told what they need and are put in touch with each other.
+
+mod banner;
+mod bind;
+mod broker_role;
+mod data_directory;
+mod error;
+mod limits;
+mod lock_file;
+mod past_life;
+mod runtimes;
+mod server;
+mod settings;
+mod signals;
+
+pub use bind::BindError;
+pub use data_directory::DirectoryError;
+pub use error::NodeError;
+pub use server::{Stopped, run};

@@ -1,0 +1,89 @@
+//! What a node says on standard output once it serves: where to connect, where its data lies, what was configured
+//! from where. Everything else goes to the log.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use crate::config::{Origin, ServerConfig, StaticConfig};
+
+/// What the banner shows that the configuration does not know.
+pub(super) struct Facts<'a> {
+    /// `NAME://host:port` as clients are told, port 0 resolved.
+    pub(super) listeners: Vec<String>,
+    /// Where the controller listens, if there is one here.
+    pub(super) controller: Option<String>,
+    /// The data directory, as an absolute path.
+    pub(super) directory: &'a Path,
+    /// The cluster.
+    pub(super) cluster_id: &'a str,
+}
+
+/// The banner, several lines.
+pub(super) fn banner(config: &ServerConfig, facts: &Facts<'_>) -> String {
+    let roles = match (config.node.roles.broker, config.node.roles.controller) {
+        (true, true) => "broker and controller",
+        (true, false) => "broker",
+        _ => "controller",
+    };
+    let mut text = format!("Ottla {} is ready\n", env!("CARGO_PKG_VERSION"));
+    let mut line = |label: &str, value: &str| _ = writeln!(text, "  {label:<11}{value}");
+    for listener in &facts.listeners {
+        line("clients", listener);
+    }
+    if let Some(controller) = &facts.controller {
+        line("controller", controller);
+    }
+    line("data", &facts.directory.display().to_string());
+    line("node", &format!("{} ({roles}) of cluster {}", config.node.node_id, facts.cluster_id));
+    line("configured", &configured_from(&config.start));
+    text
+}
+
+/// Which keys come from where, in the order of the sources.
+fn configured_from(start: &StaticConfig) -> String {
+    let mut by_source: BTreeMap<(u8, String), Vec<&str>> = BTreeMap::new();
+    for (name, setting) in start.settings() {
+        let source = match &setting.origin {
+            Origin::File { path, .. } => (0, path.display().to_string()),
+            Origin::Environment { .. } => (1, "environment".to_owned()),
+            Origin::Override => (2, "--override".to_owned()),
+        };
+        by_source.entry(source).or_default().push(name);
+    }
+    if by_source.is_empty() {
+        return "nothing; the defaults hold".to_owned();
+    }
+    let sources: Vec<String> =
+        by_source.into_iter().map(|((_, source), names)| format!("{source}: {}", names.join(", "))).collect();
+    sources.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Loaded;
+
+    #[test]
+    fn the_banner_says_where_everything_is() {
+        let start = StaticConfig::from_overrides(&[("node.id", "4"), ("log.dirs", "/data")]);
+        let config = ServerConfig::resolve(Loaded { config: start, warnings: Vec::new() }).expect("it resolves");
+        let facts = Facts {
+            listeners: vec!["PLAINTEXT://localhost:9092".to_owned()],
+            controller: None,
+            directory: Path::new("/data"),
+            cluster_id: "abc",
+        };
+        let expected = format!(
+            "Ottla {} is ready\n  clients    PLAINTEXT://localhost:9092\n  data       /data\n  \
+             node       4 (broker and controller) of cluster abc\n  configured --override: log.dirs, node.id\n",
+            env!("CARGO_PKG_VERSION")
+        );
+        assert_eq!(banner(&config, &facts), expected);
+    }
+
+    #[test]
+    fn nothing_configured_is_said_too() {
+        assert_eq!(configured_from(&StaticConfig::default()), "nothing; the defaults hold");
+    }
+}

@@ -1,0 +1,142 @@
+//! Opens the listeners' sockets, before anything else of a node starts: a port that is taken is told at once.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config::{Endpoint, Listener, join_address};
+
+/// An address that cannot be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {endpoint}: {source}{}", hint(.source))]
+pub struct BindError {
+    endpoint: String,
+    source: io::Error,
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => "; is a broker running already? Otherwise choose another port in listeners",
+        io::ErrorKind::AddrNotAvailable => "; listeners must name addresses of this machine",
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
+        _ => "",
+    }
+}
+
+/// A listener that accepts connections.
+#[derive(Debug)]
+pub(super) struct Bound {
+    pub(super) listener: Listener,
+    pub(super) socket: TcpListener,
+    pub(super) address: SocketAddr,
+}
+
+impl Bound {
+    /// The host others are told. Where nothing says it, the machine's own name.
+    pub(super) fn advertised_host(&self) -> String {
+        self.listener.advertised_host.clone().unwrap_or_else(host_name)
+    }
+
+    /// The port others are told.
+    pub(super) fn advertised_port(&self) -> u16 {
+        self.listener.advertised_port.unwrap_or(self.address.port())
+    }
+
+    /// A host at which this process reaches the listener itself.
+    pub(super) fn reachable_host(&self) -> String {
+        let ip = self.address.ip();
+        if ip.is_unspecified() { "127.0.0.1".to_owned() } else { ip.to_string() }
+    }
+
+    /// `NAME://host:port` as others are told.
+    pub(super) fn advertised(&self) -> String {
+        let address = join_address(&self.advertised_host(), self.advertised_port());
+        format!("{}://{address}", self.listener.endpoint.name)
+    }
+}
+
+/// Opens one listener's socket.
+pub(super) fn bind(listener: &Listener, backlog: i32) -> Result<Bound, BindError> {
+    let failed = |source| BindError { endpoint: listener.endpoint.to_string(), source };
+    let socket = open(&listener.endpoint, backlog).map_err(failed)?;
+    let address = socket.local_addr().map_err(failed)?;
+    Ok(Bound { listener: listener.clone(), socket, address })
+}
+
+fn open(endpoint: &Endpoint, backlog: i32) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
+    for address in addresses(endpoint)? {
+        match listen(address, backlog) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// Every interface in both families where there is IPv6; for a name, its IPv4 addresses first, because that is
+/// what `localhost` means to most clients.
+fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
+    let port = endpoint.port;
+    if endpoint.host.is_empty() {
+        return Ok(vec![SocketAddr::from(([0_u16; 8], port)), SocketAddr::from(([0_u8; 4], port))]);
+    }
+    let mut addresses: Vec<_> = (endpoint.host.as_str(), port).to_socket_addrs()?.collect();
+    addresses.sort_by_key(SocketAddr::is_ipv6);
+    Ok(addresses)
+}
+
+fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(!address.ip().is_unspecified())?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::SecurityProtocol;
+
+    fn listener(host: &str, port: u16) -> Listener {
+        Listener {
+            endpoint: Endpoint { name: "PLAINTEXT".to_owned(), host: host.to_owned(), port },
+            protocol: SecurityProtocol::Plaintext,
+            advertised_host: Some("broker".to_owned()),
+            advertised_port: None,
+        }
+    }
+
+    #[test]
+    fn port_0_is_advertised_as_what_was_bound() {
+        let bound = bind(&listener("127.0.0.1", 0), 1).expect("a free port");
+        assert_eq!(bound.advertised(), format!("PLAINTEXT://broker:{}", bound.address.port()));
+        assert_ne!(bound.address.port(), 0);
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_named() {
+        let first = bind(&listener("127.0.0.1", 0), 1).expect("a free port");
+        let error = bind(&listener("127.0.0.1", first.address.port()), 1).unwrap_err();
+        assert!(
+            error.to_string().starts_with(&format!("cannot listen on PLAINTEXT://127.0.0.1:{}", first.address.port()))
+        );
+        assert!(error.to_string().contains("is a broker running already?"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_host_is_every_interface() {
+        let bound = bind(&listener("", 0), 1).expect("a free port");
+        assert!(bound.address.ip().is_unspecified());
+    }
+}

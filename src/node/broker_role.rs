@@ -1,0 +1,220 @@
+//! The broker role: replicas that follow the metadata, and listeners for clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, ProducerIds, Serving, accept};
+use crate::cluster::{
+    BrokerIdentity, BrokerLifecycle, Cluster, ClusterConfig, ImageSubscription, VoterAddress, spawn_or_abort,
+};
+use crate::config::{self, NetworkConfig, ServerConfig};
+use crate::metadata::supported_features;
+use crate::model::{BrokerEpoch, BrokerId, Uuid};
+use crate::partition::Replicas;
+
+use super::bind::Bound;
+use super::data_directory::OwnedDirectory;
+use super::error::NodeError;
+use super::past_life::{self, PastLife};
+use super::settings;
+
+/// How long a stopping broker waits for its leaderships to move.
+const CONTROLLED_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a stopping broker waits for its connections to end.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A broker that serves.
+pub(super) struct BrokerRole {
+    cluster: Cluster,
+    replicas: Arc<Replicas>,
+    serving: Serving,
+    follower: AbortHandle,
+    directory: std::path::PathBuf,
+}
+
+/// The runtimes' handles.
+#[derive(Clone)]
+pub(super) struct Runners {
+    pub(super) control: Handle,
+    pub(super) data: Handle,
+}
+
+impl BrokerRole {
+    /// Registers with the controllers, opens what is hosted here, and serves. Returns once the broker is a full
+    /// member of its cluster.
+    pub(super) async fn start(
+        config: &ServerConfig,
+        directory: &mut OwnedDirectory,
+        listeners: Vec<Bound>,
+        voters: Vec<VoterAddress>,
+        runners: &Runners,
+    ) -> Result<Self, NodeError> {
+        let past = PastLife::take(directory.path())?;
+        let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
+        let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
+        let (first, mut applied) = watch::channel(false);
+        let follower = Follower {
+            image: cluster.image().subscribe(),
+            lifecycle: cluster.lifecycle().clone(),
+            replicas: Arc::clone(&replicas),
+            directory: directory.path().to_owned(),
+            noted: None,
+            first,
+            data: runners.data.clone(),
+        };
+        let follower = spawn_or_abort(&runners.control, "metadata follower", follower.run());
+        let serving = serving(config, &cluster, &replicas, &runners.data);
+        let role = Self { cluster, replicas, serving, follower, directory: directory.path().to_owned() };
+        tokio::select! {
+            // No error can come while the follower lives; without it the node has failed.
+            _ = applied.wait_for(|applied| *applied) => {}
+            error = role.cluster.failed() => return Err(NodeError::ClusterLeft(error)),
+        }
+        if let Some(cluster_id) = role.cluster.calls().cluster_id() {
+            directory.join_cluster(cluster_id)?;
+        }
+        role.accept(listeners, &runners.data)?;
+        tokio::select! {
+            _ = role.cluster.lifecycle().running() => Ok(role),
+            error = role.cluster.failed() => Err(NodeError::ClusterLeft(error)),
+        }
+    }
+
+    /// The cluster's id, once the controllers have told it.
+    pub(super) fn cluster_id(&self) -> Option<&str> {
+        self.cluster.calls().cluster_id()
+    }
+
+    /// Waits for a fault that ends the broker.
+    pub(super) async fn failed(&self) -> NodeError {
+        NodeError::ClusterLeft(self.cluster.failed().await)
+    }
+
+    /// Hands leaderships over, ends connections, flushes and closes the logs, and marks the stop as clean
+    /// (invariant D9).
+    pub(super) async fn stop(self, runners: &Runners) -> Result<(), NodeError> {
+        let broker_epoch = self.cluster.lifecycle().broker_epoch();
+        if !self.cluster.controlled_shutdown(CONTROLLED_SHUTDOWN_TIMEOUT).await {
+            tracing::warn!("stopping although the cluster has not confirmed that leaderships have moved");
+        }
+        self.serving.stop.cancel();
+        self.serving.tasks.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.serving.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections have not ended in time");
+        }
+        self.follower.abort();
+        let Self { cluster, replicas, directory, .. } = self;
+        let close = move || {
+            replicas.close()?;
+            broker_epoch.map_or(Ok(()), |broker_epoch| past_life::note_clean_stop(&directory, broker_epoch))
+        };
+        let closed = runners.data.spawn_blocking(close).await.expect("closing the logs does not panic");
+        cluster.stop();
+        Ok(closed?)
+    }
+
+    fn accept(&self, listeners: Vec<Bound>, data: &Handle) -> Result<(), NodeError> {
+        let _entered = data.enter();
+        for bound in listeners {
+            let socket = TcpListener::from_std(bound.socket)
+                .map_err(|source| NodeError::System { doing: "serve on a listener", source })?;
+            let name: Arc<str> = bound.listener.endpoint.name.into();
+            let serving = self.serving.clone();
+            spawn_or_abort(data, "listener", accept(socket, name, serving));
+        }
+        Ok(())
+    }
+}
+
+fn cluster_config(
+    config: &ServerConfig,
+    directory: &OwnedDirectory,
+    listeners: &[Bound],
+    voters: Vec<VoterAddress>,
+    past: PastLife,
+) -> ClusterConfig {
+    let times = config::ClusterConfig::resolve(config.layers());
+    let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    ClusterConfig {
+        cluster_id: directory.cluster_id().map(str::to_owned).or_else(|| config.node.cluster_id.clone()),
+        identity: BrokerIdentity {
+            broker_id: BrokerId(config.node.node_id),
+            incarnation_id: Uuid::from_random_bytes(rand::random()),
+            directory_ids: vec![directory.id()],
+            endpoints: settings::endpoints(listeners),
+            rack: config.node.rack.clone(),
+            features: supported_features(),
+            previous_broker_epoch: past.broker_epoch,
+        },
+        voters,
+        heartbeat_interval_ms: milliseconds(times.heartbeat_interval),
+        registration_timeout_ms: milliseconds(times.registration_timeout),
+    }
+}
+
+fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, data: &Handle) -> Serving {
+    let _entered = data.enter();
+    let network = NetworkConfig::resolve(config.layers());
+    let context = Context {
+        broker_id: BrokerId(config.node.node_id),
+        settings: config.start.clone(),
+        replicas: Arc::clone(replicas),
+        controller: cluster.calls().clone(),
+        lifecycle: cluster.lifecycle().clone(),
+        fetch_sessions: FetchSessions::default(),
+        auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
+        producer_ids: ProducerIds::default(),
+    };
+    Serving {
+        context: Arc::new(context),
+        memory: Arc::new(settings::receive_memory(&network)),
+        limits: settings::connection_limits(&network),
+        counts: Arc::new(ConnectionCounts::default()),
+        connections_max: network.max_connections,
+        connections_max_per_ip: network.max_connections_per_ip,
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    }
+}
+
+/// Has the replicas follow the metadata, one change after the other.
+struct Follower {
+    image: ImageSubscription,
+    lifecycle: BrokerLifecycle,
+    replicas: Arc<Replicas>,
+    directory: std::path::PathBuf,
+    /// The epoch in the run marker.
+    noted: Option<BrokerEpoch>,
+    /// Told once the first image has been applied.
+    first: watch::Sender<bool>,
+    data: Handle,
+}
+
+impl Follower {
+    /// Applies nothing before the image holds this broker's own registration: until then it may say that this
+    /// broker leads what it has lost in the meantime (invariant D7).
+    async fn run(mut self) {
+        loop {
+            let broker_epoch = self.lifecycle.caught_up().await;
+            let delta = self.image.next().await;
+            let (replicas, directory) = (Arc::clone(&self.replicas), self.directory.clone());
+            let is_new = self.noted != Some(broker_epoch);
+            let apply = move || {
+                if is_new && let Err(error) = past_life::note_run(&directory, broker_epoch) {
+                    tracing::error!("after a crash the logs will not be trusted: {error}");
+                }
+                replicas.apply(&delta);
+            };
+            self.data.spawn_blocking(apply).await.expect("applying metadata does not panic");
+            self.noted = Some(broker_epoch);
+            self.first.send_replace(true);
+        }
+    }
+}

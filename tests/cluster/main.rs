@@ -1,0 +1,5 @@
+//! The shipped binary as real processes on loopback: started, killed, stopped and asked over its sockets.
+
+mod harness;
+mod lifecycle;
+mod startup;
