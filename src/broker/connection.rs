@@ -94,7 +94,9 @@ impl Connection {
         let peer = self.client.peer;
         match &end {
             ConnectionEnd::Receive(ReceiveError::Length { length, .. }) => log_bad_length(peer, *length, &end),
-            ConnectionEnd::BadRequest(_) => tracing::warn!(%peer, "closed the connection: {end}"),
+            ConnectionEnd::BadRequest(_) | ConnectionEnd::Receive(ReceiveError::TooLarge { .. }) => {
+                tracing::warn!(%peer, "closed the connection: {end}")
+            }
             ConnectionEnd::Send(SendError::ShortFile { .. }) => tracing::error!(%peer, "closed the connection: {end}"),
             _ => tracing::debug!(%peer, "connection ended: {end}"),
         }

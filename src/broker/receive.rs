@@ -20,7 +20,12 @@ const TRUSTED_BYTES: usize = 1024 * 1024;
 const POOLED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Buffers kept for re-use; more are freed.
 const POOL_BUFFERS_MAX: usize = 16;
-/// The shortest request header: api key, version, correlation id, null client id... is 10; Kafka's v0 form is 8.
+/// Only Produce carries bulk. A frame of another API decodes into up to 48 times its size (arrays of empty names),
+/// so it may not be as large as `socket.request.max.bytes` allows.
+const OTHER_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Produce's API key.
+const PRODUCE: i16 = 0;
+/// The shortest request header: API key, version, correlation id; a client id follows in all but one old API.
 const FRAME_BYTES_MIN: usize = 8;
 
 /// Why a connection cannot go on reading.
@@ -39,6 +44,16 @@ pub enum ReceiveError {
         length: i32,
         /// `socket.request.max.bytes`.
         max: usize,
+    },
+    /// A frame larger than requests of its API may be.
+    #[error(
+        "a request of {length} bytes for API key {api_key}; only Produce may take more than {OTHER_REQUEST_BYTES_MAX}"
+    )]
+    TooLarge {
+        /// Bytes claimed.
+        length: usize,
+        /// The API.
+        api_key: i16,
     },
     /// The socket failed.
     #[error("cannot read: {0}")]
@@ -121,6 +136,12 @@ impl FrameReader {
             let max = self.request_bytes_max;
             let valid = usize::try_from(length).ok().filter(|length| (FRAME_BYTES_MIN..=max).contains(length));
             self.expected = Some(valid.ok_or(ReceiveError::Length { length, max })?);
+        }
+        if let (Some(length @ OTHER_REQUEST_BYTES_MAX..), Some(key)) = (self.expected, buffer.first_chunk())
+            && let api_key = i16::from_be_bytes(*key)
+            && api_key != PRODUCE
+        {
+            return Err(ReceiveError::TooLarge { length, api_key });
         }
         match self.expected {
             Some(length) if buffer.len() >= length => {
@@ -237,6 +258,20 @@ mod tests {
         }
         drop(writer.await.unwrap());
         assert!(matches!(next(&mut reader, &mut server).await, Err(ReceiveError::Closed { partial: 0 })));
+    }
+
+    #[tokio::test]
+    async fn only_produce_may_be_huge() {
+        for (api_key, refused) in [(0_i16, false), (3, true)] {
+            let (mut client, mut server) = pair().await;
+            let mut reader = FrameReader::new(Arc::new(ReceiveMemory::new(64 << 20)), 100 << 20);
+            let mut start = i32::to_be_bytes(20 << 20).to_vec();
+            start.extend_from_slice(&api_key.to_be_bytes());
+            client.write_all(&start).await.unwrap();
+            drop(client);
+            let result = next(&mut reader, &mut server).await;
+            assert_eq!(matches!(result, Err(ReceiveError::TooLarge { .. })), refused, "{api_key}: {result:?}");
+        }
     }
 
     #[tokio::test]
