@@ -120,7 +120,7 @@ mod tests {
         let partition = TopicPartition::new("a-b.c", 7);
         assert_eq!(partition_directory_name(&partition), "a-b.c-7");
         assert_eq!(parse_partition_directory_name("a-b.c-7"), Some(partition.clone()));
-        for other in ["a", "a-", "a-01", "a--1", "-1", "a/b-1"] {
+        for other in ["a", "a-", "a-01", "a-+1", "-1", "a/b-1"] {
             assert_eq!(parse_partition_directory_name(other), None, "{other}");
         }
         let deleted = deleted_directory_name(&partition, Uuid([0xab; 16]));

@@ -64,17 +64,28 @@ struct Slot<D: Disk> {
 #[derive(Debug)]
 pub struct LogDirectory {
     path: RwLock<PathBuf>,
+    deleted: AtomicBool,
 }
 
 impl LogDirectory {
     /// A directory by its path now.
     pub fn new(path: PathBuf) -> Self {
-        Self { path: RwLock::new(path) }
+        Self { path: RwLock::new(path), deleted: AtomicBool::new(false) }
     }
 
     /// The path now.
     pub fn path(&self) -> PathBuf {
         self.path.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The log is about to be deleted: from now on its files may vanish at any time.
+    pub fn mark_deleted(&self) {
+        self.deleted.store(true, Ordering::Release);
+    }
+
+    /// True when the log was deleted, or is about to be.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
     }
 
     /// The directory was renamed.
@@ -90,7 +101,10 @@ pub struct PooledFile<D: Disk> {
     directory: Arc<LogDirectory>,
     base_offset: i64,
     kind: FileKind,
-    deleted: AtomicBool,
+    /// The file will be renamed or removed, or has been.
+    doomed: AtomicBool,
+    /// The file bears its second name.
+    renamed: AtomicBool,
     slot: Arc<Slot<D>>,
 }
 
@@ -102,7 +116,8 @@ impl<D: Disk> PooledFile<D> {
             directory: directory.clone(),
             base_offset,
             kind,
-            deleted: AtomicBool::new(false),
+            doomed: AtomicBool::new(false),
+            renamed: AtomicBool::new(false),
             slot: Arc::new(Slot { file: ArcSwapOption::empty(), used: AtomicBool::new(false) }),
         }
     }
@@ -115,7 +130,7 @@ impl<D: Disk> PooledFile<D> {
     /// Where it is now.
     pub fn path(&self) -> PathBuf {
         let mut name = file_name(self.base_offset, self.kind);
-        if self.deleted.load(Ordering::Acquire) {
+        if self.renamed.load(Ordering::Acquire) {
             name.push_str(super::file_names::DELETED_SUFFIX);
         }
         self.directory.path().join(name)
@@ -155,28 +170,30 @@ impl<D: Disk> PooledFile<D> {
     /// Renames the file to `….deleted`. Whoever reads it reads on.
     pub fn mark_deleted(&self) -> Result<(), LogError> {
         let from = self.path();
-        if self.deleted.load(Ordering::Acquire) || !self.disk().exists(&from) {
+        self.doomed.store(true, Ordering::Release);
+        if self.renamed.load(Ordering::Acquire) || !self.disk().exists(&from) {
             return Ok(());
         }
         let mut to = from.clone().into_os_string();
         to.push(super::file_names::DELETED_SUFFIX);
         self.disk().rename(&from, Path::new(&to)).map_err(LogError::io("rename", &from))?;
-        self.deleted.store(true, Ordering::Release);
+        self.renamed.store(true, Ordering::Release);
         Ok(())
+    }
+
+    /// True when the file was deleted, or is about to be.
+    pub fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire) || self.directory.is_deleted()
     }
 
     /// Removes the file, renamed before or not, and lets go of it.
     pub fn remove(&self) -> Result<(), LogError> {
         let path = self.path();
+        self.doomed.store(true, Ordering::Release);
         self.slot.file.store(None);
         match self.disk().remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LogError::io("remove", &path)(error)),
             _ => Ok(()),
         }
-    }
-
-    /// Lets go of the open file.
-    pub fn close(&self) {
-        self.slot.file.store(None);
     }
 }

@@ -1,41 +1,35 @@
 //! How the last run ended.
+//!
+//! Both markers are JSON, persisted, keep stable:
+//!
+//! | file | content | written | removed |
+//! |---|---|---|---|
+//! | `.kafka_cleanshutdown` | `version` 0, `brokerEpoch` | last in a clean stop | first at the next start |
+//! | `.ottla_run` | `version` 0, `brokerEpoch`, `bootId` | when the broker has its epoch | after an I/O fault |
 
 use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::model::BrokerEpoch;
 
 use super::LogError;
 use super::disk::Disk;
 
-/// `.kafka_cleanshutdown`: written last in a clean stop, removed first at the next start.
+const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
+const RUN: &str = ".ottla_run";
+const VERSION: i32 = 0;
+
+/// The mark of a clean stop: all logs were flushed and their recovery points written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CleanShutdown {
     /// The broker epoch that stopped.
     pub broker_epoch: BrokerEpoch,
 }
 
-impl CleanShutdown {
-    /// Reads the marker; `None` when there is none or it cannot be understood.
-    pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
-    }
-
-    /// Writes it, durably.
-    pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
-    }
-
-    /// Removes it, durably. No marker is no error.
-    pub fn remove(disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
-    }
-}
-
-/// `ottla.run`: written durably once the broker has its epoch. Found at a start under the same boot id, it says that
-/// the page cache survived the process (invariant A12).
+/// The mark of a run. Found at a start under the same boot id, it says that the page cache survived the process
+/// (invariant A12).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunMarker {
     /// The broker epoch that runs.
@@ -44,22 +38,117 @@ pub struct RunMarker {
     pub boot_id: String,
 }
 
-impl RunMarker {
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CleanShutdownContent {
+    version: i32,
+    broker_epoch: BrokerEpoch,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RunContent {
+    version: i32,
+    broker_epoch: BrokerEpoch,
+    boot_id: String,
+}
+
+impl CleanShutdown {
     /// Reads the marker; `None` when there is none or it cannot be understood.
     pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
+        let content: Option<CleanShutdownContent> = read(disk, &directory.join(CLEAN_SHUTDOWN))?;
+        let content = content.filter(|content| content.version == VERSION);
+        Ok(content.map(|content| Self { broker_epoch: content.broker_epoch }))
     }
 
     /// Writes it, durably.
     pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
+        let content = CleanShutdownContent { version: VERSION, broker_epoch: self.broker_epoch };
+        write(disk, &directory.join(CLEAN_SHUTDOWN), &content)
+    }
+
+    /// Removes it, durably. No marker is no error.
+    pub fn remove(disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
+        remove(disk, directory, CLEAN_SHUTDOWN)
+    }
+}
+
+impl RunMarker {
+    /// Reads the marker; `None` when there is none or it cannot be understood.
+    pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
+        let content: Option<RunContent> = read(disk, &directory.join(RUN))?;
+        let content = content.filter(|content| content.version == VERSION);
+        Ok(content.map(|content| Self { broker_epoch: content.broker_epoch, boot_id: content.boot_id }))
+    }
+
+    /// Writes it, durably.
+    pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
+        let content = RunContent { version: VERSION, broker_epoch: self.broker_epoch, boot_id: self.boot_id.clone() };
+        write(disk, &directory.join(RUN), &content)
     }
 
     /// Removes it, durably: after an I/O fault the page cache is not to be trusted. No marker is no error.
     pub fn remove(disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let _ = (disk, directory);
-        todo!("in progress")
+        remove(disk, directory, RUN)
+    }
+}
+
+/// A marker that cannot be understood is no marker: the stop counts as unclean, which is always safe.
+fn read<T: DeserializeOwned>(disk: &impl Disk, path: &Path) -> Result<Option<T>, LogError> {
+    match disk.read(path) {
+        Ok(content) => Ok(serde_json::from_slice(&content).ok()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(LogError::io("read", path)(error)),
+    }
+}
+
+fn write(disk: &impl Disk, path: &Path, content: &impl Serialize) -> Result<(), LogError> {
+    let text = serde_json::to_vec(content).expect("numbers and text always serialize");
+    disk.write_atomically(path, &text).map_err(LogError::io("write", path))
+}
+
+fn remove(disk: &impl Disk, directory: &Path, name: &str) -> Result<(), LogError> {
+    let path = directory.join(name);
+    match disk.remove_file(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.map_err(LogError::io("remove", path))?,
+    }
+    disk.sync_dir(directory).map_err(LogError::io("sync", directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::SimDisk;
+
+    #[test]
+    fn markers_are_durable_and_so_is_their_removal() {
+        let disk = SimDisk::new();
+        let directory = Path::new("/d");
+        disk.create_dir(directory).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        let clean = CleanShutdown { broker_epoch: BrokerEpoch(42) };
+        let run = RunMarker { broker_epoch: BrokerEpoch(43), boot_id: "a \"quoted\" id".to_owned() };
+        assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), None);
+        CleanShutdown::remove(&disk, directory).unwrap();
+        clean.write(&disk, directory).unwrap();
+        run.write(&disk, directory).unwrap();
+        disk.crash(None);
+        assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), Some(clean));
+        assert_eq!(RunMarker::read(&disk, directory).unwrap(), Some(run));
+        assert_eq!(disk.read(&directory.join(CLEAN_SHUTDOWN)).unwrap(), br#"{"version":0,"brokerEpoch":42}"#);
+        CleanShutdown::remove(&disk, directory).unwrap();
+        disk.crash(None);
+        assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), None);
+    }
+
+    #[test]
+    fn a_marker_that_makes_no_sense_is_none() {
+        let disk = SimDisk::new();
+        disk.create_dir(Path::new("/d")).unwrap();
+        for text in ["", "x", "{}", r#"{"version":1,"brokerEpoch":42}"#] {
+            disk.write_atomically(&Path::new("/d").join(CLEAN_SHUTDOWN), text.as_bytes()).unwrap();
+            assert_eq!(CleanShutdown::read(&disk, Path::new("/d")).unwrap(), None, "{text}");
+        }
     }
 }

@@ -13,6 +13,7 @@
 
 mod append;
 mod batch_walk;
+mod checkpoint;
 mod config;
 mod data_directory;
 mod disk;
@@ -25,9 +26,12 @@ mod markers;
 mod meta_properties;
 mod offset_index;
 mod partition_log;
+mod partition_metadata;
+mod producer_snapshot;
 mod producer_state;
 mod reader;
 mod recovery;
+mod retention;
 mod segment;
 mod segmented_log;
 mod time_index;

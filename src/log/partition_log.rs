@@ -1,15 +1,27 @@
-//! A Kafka partition on disk.
+//! A Kafka partition on disk: a segmented log, and what it says of leader epochs and producers.
+//!
+//! Invariants: the producer state is what its batches say, no more and no less, so that it can be had again from a
+//! snapshot and the batches after it; the leader epoch table has every epoch that has a batch; the recovery point
+//! never claims what is not synced.
+
+mod append;
+mod maintain;
+mod open;
+mod producers;
+
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
-use crate::model::{LeaderEpoch, LeaderEpochs, Offset, TopicId, TopicPartition, Wall};
-use crate::record::BatchHeader;
+use crate::model::{LeaderEpoch, LeaderEpochs, Offset, TopicId, TopicPartition, Uuid, Wall};
 
+use super::checkpoint::format_leader_epochs;
 use super::disk::Disk;
-use super::{
-    AppendInfo, AppendOutcome, Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader,
-    ProducerInfo,
-};
+use super::file_names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, deleted_directory_name};
+use super::producer_state::ProducerStates;
+use super::{Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader, ProducerInfo, SegmentedLog};
+use producers::Snapshots;
 
 /// What opening a log found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -38,189 +50,175 @@ pub struct RetentionOutcome {
 /// The log of one partition. Lives behind its partition's lock; readers use [`PartitionLog::reader`].
 #[derive(Debug)]
 pub struct PartitionLog<D: Disk> {
-    reader: LogReader<D>,
+    log: SegmentedLog<D>,
+    directory: DataDirectory<D>,
+    partition: TopicPartition,
+    topic_id: Option<TopicId>,
+    leader_epochs: LeaderEpochs,
+    /// The table has changed since it was last written.
+    leader_epochs_dirty: bool,
+    producers: ProducerStates,
+    snapshots: Snapshots,
+    /// The partition's directory may not be durable in the one above, nor `partition.metadata` in it.
+    new_on_disk: bool,
 }
 
 impl<D: Disk> PartitionLog<D> {
-    /// Opens the partition's log in `directory`, creating it when it is missing, and recovers what lies past the
-    /// recovery point that `directory` has for it. `clean` says that the last stop was a clean one: then indexes
-    /// are trusted as they are. With a `topic_id`, `partition.metadata` must name the same topic.
-    pub fn open(
-        directory: &DataDirectory<D>,
-        partition: TopicPartition,
-        topic_id: Option<TopicId>,
-        config: Arc<LogConfig>,
-        clean: bool,
-        now: Wall,
-    ) -> Result<(Self, OpenReport), LogError> {
-        let _ = (directory, partition, topic_id, config, clean, now);
-        todo!("in progress")
-    }
-
     /// The partition's name.
     pub fn partition(&self) -> &TopicPartition {
-        todo!("in progress")
+        &self.partition
     }
 
     /// The topic's id in `partition.metadata`.
     pub fn topic_id(&self) -> Option<TopicId> {
-        todo!("in progress")
+        self.topic_id
     }
 
     /// A handle that reads without the partition's lock. Cheap to clone.
     pub fn reader(&self) -> LogReader<D> {
-        self.reader.clone()
+        self.log.reader()
     }
 
     /// Offset of the first record that can be read.
     pub fn log_start_offset(&self) -> Offset {
-        todo!("in progress")
+        self.log.log_start_offset()
     }
 
     /// One past the last record.
     pub fn log_end_offset(&self) -> Offset {
-        todo!("in progress")
+        self.log.log_end_offset()
     }
 
     /// Everything below is on disk for sure.
     pub fn recovery_point(&self) -> Offset {
-        todo!("in progress")
+        self.log.recovery_point()
     }
 
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
-        todo!("in progress")
+        self.log.segments().iter().map(|segment| segment.size()).sum()
     }
 
     /// The settings in force.
     pub fn config(&self) -> &Arc<LogConfig> {
-        todo!("in progress")
+        self.log.config()
     }
 
     /// Puts new settings in force, for appends, rolls and retention from now on.
     pub fn set_config(&mut self, config: Arc<LogConfig>) {
-        let _ = config;
-        todo!("in progress")
-    }
-
-    /// Appends one batch of a producer, which `record::validate` has accepted: `batch` is all of its bytes and
-    /// `header` its header. Checks the producer's sequence, then gives the batch the next offset and
-    /// `leader_epoch` and writes it. The bytes are written as they are but for their first 16.
-    pub fn append_as_leader(
-        &mut self,
-        batch: &[u8],
-        header: &BatchHeader,
-        leader_epoch: LeaderEpoch,
-        now: Wall,
-    ) -> Result<AppendOutcome, LogError> {
-        let _ = (batch, header, leader_epoch, now);
-        todo!("in progress")
-    }
-
-    /// Appends batches as the leader stored them, offsets and epochs included. Their CRCs are checked first
-    /// (invariant A19); a batch cut off at the end of `batches` is left out. `None` when there was no whole batch.
-    pub fn append_as_follower(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {
-        let _ = (batches, now);
-        todo!("in progress")
+        self.log.set_config(config);
     }
 
     /// Records that this replica leads in `leader_epoch` from the log end offset on.
     pub fn assign_leader_epoch_start(&mut self, leader_epoch: LeaderEpoch) -> Result<(), LogError> {
-        let _ = leader_epoch;
-        todo!("in progress")
+        self.check_leader_epoch(leader_epoch)?;
+        self.note_leader_epoch(leader_epoch, self.log_end_offset());
+        Ok(())
+    }
+
+    fn check_leader_epoch(&self, leader_epoch: LeaderEpoch) -> Result<(), LogError> {
+        match self.leader_epochs.latest() {
+            Some(latest) if leader_epoch < latest.epoch => {
+                Err(LogError::LeaderEpochBackwards { leader_epoch, latest_epoch: latest.epoch })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn note_leader_epoch(&mut self, leader_epoch: LeaderEpoch, start_offset: Offset) {
+        let known = self.leader_epochs.latest().is_some_and(|latest| latest.epoch == leader_epoch);
+        if !known && leader_epoch != LeaderEpoch::NONE && self.leader_epochs.assign(leader_epoch, start_offset) {
+            self.leader_epochs_changed();
+        }
+    }
+
+    fn leader_epochs_changed(&mut self) {
+        self.leader_epochs_dirty = true;
+        self.log.publish_leader_epochs(self.leader_epochs.clone());
     }
 
     /// Which leader epoch began where.
     pub fn leader_epochs(&self) -> &LeaderEpochs {
-        todo!("in progress")
+        &self.leader_epochs
     }
 
     /// Where `requested` ends in this log (OffsetForLeaderEpoch): the largest epoch not above it, and its end.
     pub fn end_offset_for_epoch(&self, requested: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        let _ = requested;
-        todo!("in progress")
-    }
-
-    /// Drops everything from `offset` on; true when that was anything. Lowers the recovery point, durably and
-    /// first, when it is above.
-    pub fn truncate_to(&mut self, offset: Offset) -> Result<bool, LogError> {
-        let _ = offset;
-        todo!("in progress")
-    }
-
-    /// Drops everything and goes on at `offset`, as a follower does whose leader no longer has what it asks for.
-    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<(), LogError> {
-        let _ = offset;
-        todo!("in progress")
-    }
-
-    /// DeleteRecords: records below `offset` are gone for readers at once, their segments when they lie wholly
-    /// below. An offset below the start changes nothing; one above the end is out of range.
-    pub fn advance_log_start_offset(&mut self, offset: Offset, now: Wall) -> Result<bool, LogError> {
-        let _ = (offset, now);
-        todo!("in progress")
-    }
-
-    /// Deletes segments by `retention.ms` and `retention.bytes` where `cleanup.policy` has `delete`, and those
-    /// wholly below the log start offset always; never one that reaches above `high_watermark`.
-    pub fn apply_retention(&mut self, high_watermark: Offset, now: Wall) -> Result<RetentionOutcome, LogError> {
-        let _ = (high_watermark, now);
-        todo!("in progress")
-    }
-
-    /// Removes files deleted longer than `file.delete.delay.ms` ago; the number removed.
-    pub fn remove_deleted_files(&mut self, now: Wall) -> Result<usize, LogError> {
-        let _ = now;
-        todo!("in progress")
+        self.leader_epochs.end_offset_for(requested, self.log_end_offset())
     }
 
     /// Bytes appended since the recovery point: what a crash would have to scan.
     pub fn dirty_bytes(&self) -> u64 {
-        todo!("in progress")
+        self.log.dirty_bytes()
     }
 
     /// What has to be done to flush the log up to its end; `None` when it is flushed. Take it under the lock, run it
     /// outside of it, and report it with [`PartitionLog::mark_flushed`].
     pub fn flush_handle(&mut self) -> Result<Option<FlushHandle<D>>, LogError> {
-        todo!("in progress")
+        if !self.log.needs_sync() {
+            return Ok(None);
+        }
+        let snapshot = self.take_snapshot()?;
+        self.log.directory_changed();
+        let unsynced = self.log.unsynced()?;
+        let path = self.log.path();
+        let leader_epochs = std::mem::take(&mut self.leader_epochs_dirty)
+            .then(|| (path.join(LEADER_EPOCH_CHECKPOINT), format_leader_epochs(&self.leader_epochs)));
+        let mut small_files = vec![snapshot];
+        if self.new_on_disk {
+            small_files.push(path.join(PARTITION_METADATA));
+        }
+        let parent = std::mem::take(&mut self.new_on_disk).then(|| self.directory.path().to_owned());
+        Ok(Some(FlushHandle { unsynced, small_files, leader_epochs, parent }))
     }
 
     /// A flush is done: the recovery point advances, unless the log was truncated meanwhile.
     pub fn mark_flushed(&mut self, flushed: Flushed) -> Result<(), LogError> {
-        let _ = flushed;
-        todo!("in progress")
+        if self.log.mark_synced(flushed.offset, flushed.appended_bytes, flushed.truncations) {
+            self.directory.set_recovery_point(&self.partition, self.log.recovery_point());
+        }
+        self.prune_snapshots()
     }
 
     /// Flushes inline. For shutdown and tests.
     pub fn flush(&mut self) -> Result<(), LogError> {
-        todo!("in progress")
+        match self.flush_handle()? {
+            Some(handle) => self.mark_flushed(handle.run()?),
+            None => Ok(()),
+        }
     }
 
-    /// Flushes everything, indexes and producer state included, so that the next start scans nothing.
-    pub fn close(self) -> Result<(), LogError> {
-        todo!("in progress")
+    /// Flushes everything, indexes and producer state included, so that the next start scans nothing. The recovery
+    /// point is durable with [`DataDirectory::write_checkpoints`].
+    pub fn close(mut self) -> Result<(), LogError> {
+        self.flush()?;
+        self.log.close()
     }
 
     /// Renames the directory to be removed by [`DataDirectory::remove_deleted`], and forgets its checkpoints.
     /// `id` must be unique; readers go on reading.
-    pub fn delete(self, id: crate::model::Uuid) -> Result<(), LogError> {
-        let _ = id;
-        todo!("in progress")
+    pub fn delete(self, id: Uuid) -> Result<(), LogError> {
+        let from = self.log.path();
+        let to = self.directory.path().join(deleted_directory_name(&self.partition, id));
+        self.log.directory().mark_deleted();
+        self.directory.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
+        self.log.directory().set_path(to);
+        self.directory.forget(&self.partition);
+        Ok(())
     }
 
     /// The idempotent producers known here, by id (DescribeProducers).
     pub fn describe_producers(&self) -> Vec<ProducerInfo> {
-        todo!("in progress")
+        self.producers.describe()
     }
 
     /// The first offset of the oldest open transaction.
     pub fn first_unstable_offset(&self) -> Option<Offset> {
-        todo!("in progress")
+        self.producers.first_unstable_offset()
     }
 
     /// Forgets producers idle for `producer.id.expiration.ms`; the number forgotten.
     pub fn expire_producers(&mut self, now: Wall) -> usize {
-        let _ = now;
-        todo!("in progress")
+        self.producers.expire(now, self.log.config().producer_id_expiration_ms)
     }
 }

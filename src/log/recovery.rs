@@ -416,7 +416,7 @@ impl Unlocated {
 /// like a header and its CRC is right.
 fn visit_any(
     file: &impl DiskFile,
-    mut position: u64,
+    position: u64,
     offset: Offset,
     visit: &mut impl FnMut(&Batch<'_>) -> Result<(), LogError>,
 ) -> Result<(), Unlocated> {
@@ -438,7 +438,6 @@ fn visit_any(
             }
             None => 1,
         };
-        position += step as u64;
         rest = rest.get(step..).unwrap_or_default();
     }
     Ok(())

@@ -99,10 +99,10 @@ pub(super) struct Unsynced<D: Disk> {
 impl<D: Disk> Unsynced<D> {
     pub(super) fn sync_files(&self) -> Result<(), LogError> {
         for (segment, finished) in &self.segments {
-            sync_segment(segment)?;
-            if *finished {
-                segment.offset_index().sync()?;
-                segment.time_index().sync()?;
+            match sync_segment(segment, *finished) {
+                // Retention or a truncation has taken the files away meanwhile.
+                Err(_) if segment.log().is_doomed() => {}
+                synced => synced?,
             }
         }
         Ok(())
@@ -114,8 +114,13 @@ impl<D: Disk> Unsynced<D> {
     }
 }
 
-fn sync_segment<D: Disk>(segment: &Segment<D>) -> Result<(), LogError> {
-    segment.log().open()?.sync_data().map_err(LogError::io("sync", segment.log().path()))
+fn sync_segment<D: Disk>(segment: &Segment<D>, finished: bool) -> Result<(), LogError> {
+    segment.log().open()?.sync_data().map_err(LogError::io("sync", segment.log().path()))?;
+    if finished {
+        segment.offset_index().sync()?;
+        segment.time_index().sync()?;
+    }
+    Ok(())
 }
 
 impl<D: Disk> SegmentedLog<D> {
@@ -167,7 +172,7 @@ impl<D: Disk> SegmentedLog<D> {
             appended_bytes: recovered.scanned_bytes,
             synced_bytes: 0,
             truncations: 0,
-            directory_dirty: removed_files || created,
+            directory_dirty: removed_files || created || !open.clean,
             deleted: VecDeque::new(),
             damage,
             failed: false,
@@ -200,9 +205,9 @@ impl<D: Disk> SegmentedLog<D> {
         self.shared.directory.path()
     }
 
-    /// The directory was renamed.
-    pub(super) fn set_path(&self, path: PathBuf) {
-        self.shared.directory.set_path(path);
+    /// The directory, for its renaming.
+    pub(super) fn directory(&self) -> &Arc<LogDirectory> {
+        &self.shared.directory
     }
 
     /// The settings in force.
@@ -247,6 +252,19 @@ impl<D: Disk> SegmentedLog<D> {
 
     pub(super) fn directory_changed(&mut self) {
         self.directory_dirty = true;
+    }
+
+    /// Base offset of the segment that is appended to.
+    pub(super) fn active_base_offset(&self) -> Offset {
+        self.active.base_offset()
+    }
+
+    /// Where the log would end if it were truncated at `offset`: a batch goes as a whole.
+    pub(super) fn truncation_point(&self, offset: Offset) -> Result<Offset, LogError> {
+        let segments = self.shared.segments.load();
+        let Some(segment) = segments_from(&segments, offset).first() else { return Ok(offset) };
+        let found = segment.find(offset, segment.size())?;
+        Ok(found.map_or(offset, |batch| batch.header.base_offset.min(offset)))
     }
 
     /// Appends whole batches: their bytes are `first` and then `second`, and `headers` says what they are, offsets
@@ -587,9 +605,9 @@ impl<D: Disk> SegmentedLog<D> {
         })
     }
 
-    /// True when a sync would do something.
+    /// True when there are batches to sync.
     pub(super) fn needs_sync(&self) -> bool {
-        self.recovery_point < self.log_end_offset() || self.directory_dirty
+        self.recovery_point < self.log_end_offset()
     }
 
     /// A sync is done. One that began before a truncation says nothing.

@@ -64,7 +64,7 @@ fn round(replicas: &Replicas, retention_due: bool, now: Wall) {
 fn tidy(replica: &Replica, retention_due: bool, now: Wall) -> Result<(), LogError> {
     let high_watermark = replica.high_watermark();
     let outcome = replica.with_log(|log| {
-        log.remove_deleted_files(now)?;
+        log.remove_deleted_files(clock::monotonic())?;
         if !retention_due {
             return Ok(None);
         }

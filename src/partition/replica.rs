@@ -389,7 +389,7 @@ impl Replica {
     }
 
     /// DeleteRecords up to `offset`; −1 stands for the high watermark. Answers the new log start offset.
-    pub fn delete_records(&self, offset: Offset, now: Wall) -> Result<Offset, PartitionError> {
+    pub fn delete_records(&self, offset: Offset) -> Result<Offset, PartitionError> {
         let high_watermark = self.high_watermark();
         let mut state = self.state();
         let State { log: Some(log), leader: Some(_) } = &mut *state else { return Err(self.not_leader()) };
@@ -401,7 +401,7 @@ impl Replica {
             let log_start_offset = log.log_start_offset();
             return Err(PartitionError::OffsetOutOfRange { offset: target, log_start_offset, high_watermark });
         }
-        log.advance_log_start_offset(target, now)?;
+        log.advance_log_start_offset(target)?;
         Ok(log.log_start_offset())
     }
 

@@ -1,0 +1,127 @@
+//! Appends: of a producer's batch by the leader, of the leader's batches by a follower.
+
+use crate::model::{LeaderEpoch, Wall};
+use crate::record::{BATCH_HEAD_LENGTH, BatchHeader, Batches, RecordError};
+
+use super::super::disk::Disk;
+use super::super::producer_state::{RememberedBatch, Verdict};
+use super::super::{AppendInfo, AppendOutcome, LogError};
+use super::PartitionLog;
+use super::producers::marker_of;
+
+impl<D: Disk> PartitionLog<D> {
+    /// Appends one batch of a producer, which `record::validate` has accepted: `batch` is all of its bytes and
+    /// `header` its header. Checks the producer's sequence, then gives the batch the next offset and
+    /// `leader_epoch` and writes it. The bytes are written as they are but for their first 16.
+    pub fn append_as_leader(
+        &mut self,
+        batch: &[u8],
+        header: &BatchHeader,
+        leader_epoch: LeaderEpoch,
+        now: Wall,
+    ) -> Result<AppendOutcome, LogError> {
+        let Some(rest) = batch.get(BATCH_HEAD_LENGTH..header.size()) else {
+            return Err(RecordError::Truncated { needed: header.size(), available: batch.len() }.into());
+        };
+        self.check_leader_epoch(leader_epoch)?;
+        match self.producers.check(header) {
+            Verdict::Append => {}
+            Verdict::Duplicate(earlier) => return Ok(AppendOutcome::Duplicate(self.info_of(&earlier))),
+            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(refusal)),
+        }
+        let base_offset = self.log_end_offset();
+        let placed = BatchHeader { base_offset, partition_leader_epoch: leader_epoch, ..*header };
+        let marker = if header.is_control() { marker_of(header, batch) } else { None };
+        self.write(&placed.head(base_offset, leader_epoch), rest, &[placed], now)?;
+        self.note_leader_epoch(leader_epoch, base_offset);
+        self.producers.update(&placed, marker);
+        Ok(AppendOutcome::Appended(AppendInfo {
+            base_offset,
+            last_offset: placed.last_offset(),
+            max_timestamp: placed.max_timestamp,
+            log_start_offset: self.log_start_offset(),
+        }))
+    }
+
+    fn info_of(&self, batch: &RememberedBatch) -> AppendInfo {
+        AppendInfo {
+            base_offset: batch.base_offset(),
+            last_offset: batch.last_offset,
+            max_timestamp: batch.timestamp,
+            log_start_offset: self.log_start_offset(),
+        }
+    }
+
+    /// Writes batches at the end. When that began a new segment, the producers before it go into a snapshot.
+    fn write(&mut self, first: &[u8], second: &[u8], headers: &[BatchHeader], now: Wall) -> Result<(), LogError> {
+        let (log_end_offset, active) = (self.log_end_offset(), self.log.active_base_offset());
+        self.log.append(first, second, headers, now)?;
+        if self.log.active_base_offset() != active {
+            self.write_snapshot(log_end_offset)?;
+        }
+        Ok(())
+    }
+
+    /// Appends batches as the leader stored them, offsets and epochs included. Their CRCs are checked first
+    /// (invariant A19); a batch cut off at the end of `batches` is left out. `None` when there was no whole batch.
+    pub fn append_as_follower(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {
+        let headers = self.check_leaders_batches(batches)?;
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else { return Ok(None) };
+        let mut rest = batches;
+        let mut headers_left = headers.as_slice();
+        while !headers_left.is_empty() {
+            let (count, length) = fitting(headers_left, self.log.room());
+            let (run, later) = headers_left.split_at_checked(count).unwrap_or((headers_left, &[]));
+            let (bytes, later_bytes) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+            self.write(bytes, &[], run, now)?;
+            self.note_leaders_batches(run, bytes);
+            (headers_left, rest) = (later, later_bytes);
+        }
+        Ok(Some(AppendInfo {
+            base_offset: first.base_offset,
+            last_offset: last.last_offset(),
+            max_timestamp: headers.iter().map(|header| header.max_timestamp).max().unwrap_or(-1),
+            log_start_offset: self.log_start_offset(),
+        }))
+    }
+
+    fn check_leaders_batches(&self, batches: &[u8]) -> Result<Vec<BatchHeader>, LogError> {
+        let mut headers: Vec<BatchHeader> = Vec::new();
+        let mut log_end_offset = self.log_end_offset();
+        for batch in Batches::new(batches) {
+            let batch = batch?;
+            batch.verify_crc()?;
+            let header = batch.header;
+            if header.base_offset < log_end_offset {
+                let (base_offset, last_offset) = (header.base_offset, header.last_offset());
+                return Err(LogError::OffsetsNotContinuous { base_offset, last_offset, log_end_offset });
+            }
+            self.check_leader_epoch(header.partition_leader_epoch)?;
+            log_end_offset = header.next_offset();
+            headers.push(header);
+        }
+        Ok(headers)
+    }
+
+    fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) {
+        for header in headers {
+            self.note_leader_epoch(header.partition_leader_epoch, header.base_offset);
+            let marker = if header.is_control() { marker_of(header, bytes) } else { None };
+            self.producers.update(header, marker);
+            bytes = bytes.get(header.size()..).unwrap_or_default();
+        }
+    }
+}
+
+/// How many of the batches fit into `room`, at least one, and their bytes.
+fn fitting(headers: &[BatchHeader], room: u64) -> (usize, usize) {
+    let (mut count, mut length) = (0, 0);
+    for header in headers {
+        if count > 0 && (length + header.size()) as u64 > room {
+            break;
+        }
+        count += 1;
+        length += header.size();
+    }
+    (count, length)
+}
