@@ -36,24 +36,10 @@ pub struct ControllerConfig {
     pub election_timeout_min: Duration,
     /// `controller.quorum.election.timeout.ms`.
     pub election_timeout_max: Duration,
-    /// `controller.quorum.request.timeout.ms`.
-    pub request_timeout: Duration,
-    /// `controller.quorum.retry.backoff.ms`.
-    pub retry_backoff: Duration,
-    /// `metadata.log.max.record.bytes.between.snapshots`.
-    pub snapshot_after_bytes: u64,
-    /// `metadata.log.max.snapshot.interval.ms`; `None` sets no time.
-    pub snapshot_interval: Option<Duration>,
-    /// `metadata.log.segment.bytes`.
-    pub segment_bytes: u64,
     /// `broker.session.timeout.ms`: a broker silent for so long is fenced.
     pub broker_session_timeout: Duration,
     /// `ottla.broker.session.grace.ms`: so long a broker whose control stream broke may take to come back.
     pub broker_session_grace: Duration,
-    /// `auto.leader.rebalance.enable`.
-    pub auto_leader_rebalance_enable: bool,
-    /// `leader.imbalance.check.interval.seconds`.
-    pub leader_imbalance_check_interval: Duration,
 }
 
 impl ControllerConfig {
@@ -76,18 +62,8 @@ impl ControllerConfig {
             heartbeat_interval: election_timeout_max / 5,
             election_timeout_min: election_timeout_max * 3 / 5,
             election_timeout_max,
-            request_timeout: milliseconds("controller.quorum.request.timeout.ms"),
-            retry_backoff: milliseconds("controller.quorum.retry.backoff.ms"),
-            snapshot_after_bytes: layers.size("metadata.log.max.record.bytes.between.snapshots"),
-            snapshot_interval: Some(milliseconds("metadata.log.max.snapshot.interval.ms"))
-                .filter(|interval| !interval.is_zero()),
-            segment_bytes: layers.size("metadata.log.segment.bytes"),
             broker_session_timeout: milliseconds("broker.session.timeout.ms"),
             broker_session_grace: milliseconds("ottla.broker.session.grace.ms"),
-            auto_leader_rebalance_enable: layers.boolean("auto.leader.rebalance.enable"),
-            leader_imbalance_check_interval: Duration::from_secs(
-                layers.size("leader.imbalance.check.interval.seconds"),
-            ),
         }
     }
 }

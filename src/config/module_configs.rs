@@ -32,8 +32,6 @@ pub struct NetworkConfig {
     pub max_connections_per_ip_overrides: BTreeMap<IpAddr, usize>,
     /// `max.connection.creation.rate`, per second.
     pub max_connection_creation_rate: u32,
-    /// `queued.max.requests`.
-    pub queued_max_requests: usize,
     /// `queued.max.request.bytes`; `None` leaves the bound to the broker.
     pub queued_max_request_bytes: Option<usize>,
     /// `fetch.max.bytes`.
@@ -62,7 +60,6 @@ impl NetworkConfig {
             ),
             max_connection_creation_rate: u32::try_from(layers.size("max.connection.creation.rate"))
                 .unwrap_or(u32::MAX),
-            queued_max_requests: count("queued.max.requests"),
             queued_max_request_bytes: or_default("queued.max.request.bytes"),
             fetch_max_bytes: count("fetch.max.bytes"),
             fetch_session_slots: count("max.incremental.fetch.session.cache.slots"),
@@ -85,93 +82,22 @@ fn ip_overrides(text: &str) -> BTreeMap<IpAddr, usize> {
 pub struct LogConfig {
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
-    /// `log.initial.task.delay.ms`.
-    pub initial_task_delay: Duration,
-    /// `log.flush.scheduler.interval.ms`; `None` when nothing is ever due by time.
-    pub flush_scheduler_interval: Option<Duration>,
-    /// `log.flush.offset.checkpoint.interval.ms`.
-    pub flush_offset_checkpoint_interval: Duration,
-    /// `log.flush.start.offset.checkpoint.interval.ms`.
-    pub flush_start_offset_checkpoint_interval: Duration,
-    /// `ottla.log.flush.dirty.bytes`.
-    pub flush_dirty_bytes: u64,
-    /// `ottla.log.flush.dirty.ms`.
-    pub flush_dirty_ms: u64,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: u64,
-    /// `producer.id.expiration.check.interval.ms`.
-    pub producer_id_expiration_check_interval: Duration,
+    /// `replica.lag.time.max.ms`.
+    pub replica_lag_time_max_ms: u64,
 }
 
 impl LogConfig {
     /// Resolves it.
     pub fn resolve(layers: Layers<'_>) -> Self {
-        let scheduler_ms = layers.long("log.flush.scheduler.interval.ms");
         Self {
             retention_check_interval: milliseconds(layers, "log.retention.check.interval.ms"),
-            initial_task_delay: milliseconds(layers, "log.initial.task.delay.ms"),
-            flush_scheduler_interval: u64::try_from(scheduler_ms)
-                .ok()
-                .filter(|ms| *ms != i64::MAX as u64)
-                .map(|ms| Duration::from_millis(ms.max(1))),
-            flush_offset_checkpoint_interval: milliseconds(layers, "log.flush.offset.checkpoint.interval.ms"),
-            flush_start_offset_checkpoint_interval: milliseconds(
-                layers,
-                "log.flush.start.offset.checkpoint.interval.ms",
-            ),
-            flush_dirty_bytes: layers.size("ottla.log.flush.dirty.bytes"),
-            flush_dirty_ms: layers.size("ottla.log.flush.dirty.ms"),
             recovery_threads: usize::try_from(layers.size("num.recovery.threads.per.data.dir")).unwrap_or(1).max(1),
             producer_id_expiration_ms: layers.size("producer.id.expiration.ms"),
-            producer_id_expiration_check_interval: milliseconds(layers, "producer.id.expiration.check.interval.ms"),
-        }
-    }
-}
-
-/// How followers copy, and how long they may lag.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReplicationConfig {
-    /// `replica.lag.time.max.ms`.
-    pub lag_time_max_ms: u64,
-    /// `replica.fetch.min.bytes`.
-    pub fetch_min_bytes: i32,
-    /// `replica.fetch.max.bytes`, per partition.
-    pub fetch_max_bytes: i32,
-    /// `replica.fetch.response.max.bytes`.
-    pub fetch_response_max_bytes: i32,
-    /// `replica.fetch.wait.max.ms`.
-    pub fetch_wait_max_ms: i32,
-    /// `replica.fetch.backoff.ms`.
-    pub fetch_backoff: Duration,
-    /// `replica.socket.timeout.ms`.
-    pub socket_timeout: Duration,
-    /// `replica.socket.receive.buffer.bytes`; `None` leaves it to the operating system.
-    pub socket_receive_buffer_bytes: Option<usize>,
-    /// `socket.connection.setup.timeout.ms`.
-    pub connection_setup_timeout: Duration,
-    /// `socket.connection.setup.timeout.max.ms`.
-    pub connection_setup_timeout_max: Duration,
-    /// `replica.high.watermark.checkpoint.interval.ms`.
-    pub high_watermark_checkpoint_interval: Duration,
-}
-
-impl ReplicationConfig {
-    /// Resolves it.
-    pub fn resolve(layers: Layers<'_>) -> Self {
-        Self {
-            lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
-            fetch_min_bytes: layers.int("replica.fetch.min.bytes"),
-            fetch_max_bytes: layers.int("replica.fetch.max.bytes"),
-            fetch_response_max_bytes: layers.int("replica.fetch.response.max.bytes"),
-            fetch_wait_max_ms: layers.int("replica.fetch.wait.max.ms"),
-            fetch_backoff: milliseconds(layers, "replica.fetch.backoff.ms"),
-            socket_timeout: milliseconds(layers, "replica.socket.timeout.ms"),
-            socket_receive_buffer_bytes: usize::try_from(layers.long("replica.socket.receive.buffer.bytes")).ok(),
-            connection_setup_timeout: milliseconds(layers, "socket.connection.setup.timeout.ms"),
-            connection_setup_timeout_max: milliseconds(layers, "socket.connection.setup.timeout.max.ms"),
-            high_watermark_checkpoint_interval: milliseconds(layers, "replica.high.watermark.checkpoint.interval.ms"),
+            replica_lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
         }
     }
 }
@@ -181,14 +107,8 @@ impl ReplicationConfig {
 pub struct ClusterConfig {
     /// `broker.heartbeat.interval.ms`.
     pub heartbeat_interval: Duration,
-    /// `broker.session.timeout.ms`.
-    pub session_timeout: Duration,
     /// `initial.broker.registration.timeout.ms`.
     pub registration_timeout: Duration,
-    /// `controller.socket.timeout.ms`.
-    pub controller_timeout: Duration,
-    /// `request.timeout.ms`.
-    pub request_timeout: Duration,
 }
 
 impl ClusterConfig {
@@ -196,10 +116,7 @@ impl ClusterConfig {
     pub fn resolve(layers: Layers<'_>) -> Self {
         Self {
             heartbeat_interval: milliseconds(layers, "broker.heartbeat.interval.ms"),
-            session_timeout: milliseconds(layers, "broker.session.timeout.ms"),
             registration_timeout: milliseconds(layers, "initial.broker.registration.timeout.ms"),
-            controller_timeout: milliseconds(layers, "controller.socket.timeout.ms"),
-            request_timeout: milliseconds(layers, "request.timeout.ms"),
         }
     }
 }
@@ -291,4 +208,4 @@ macro_rules! defaults {
     };
 }
 
-defaults!(NetworkConfig LogConfig ReplicationConfig ClusterConfig TopicCreationConfig GroupConfig);
+defaults!(NetworkConfig LogConfig ClusterConfig TopicCreationConfig GroupConfig);

@@ -56,9 +56,7 @@ impl ServerConfig {
 const ORDERED: &[(&str, &str)] = &[
     ("group.min.session.timeout.ms", "group.max.session.timeout.ms"),
     ("broker.heartbeat.interval.ms", "broker.session.timeout.ms"),
-    ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
     ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
-    ("socket.connection.setup.timeout.ms", "socket.connection.setup.timeout.max.ms"),
 ];
 
 fn check_order(layers: Layers<'_>, problems: &mut Vec<String>) {

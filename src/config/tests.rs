@@ -56,6 +56,9 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
     ("broker.session.timeout.ms", "3000"),
     ("broker.heartbeat.interval.ms", "500"),
     ("controller.quorum.election.timeout.ms", "500"),
+    // The kernel sizes buffers better than a fixed number does.
+    ("socket.receive.buffer.bytes", "-1"),
+    ("socket.send.buffer.bytes", "-1"),
     // Only what is served is offered.
     ("group.coordinator.rebalance.protocols", "classic"),
 ];
@@ -122,7 +125,6 @@ fn keys_in_force_are_those_that_are_read() {
         resolve(&[("listeners", "PLAINTEXT://:9092")]).expect("it resolves");
         let _ = NetworkConfig::default();
         let _ = LogConfig::default();
-        let _ = ReplicationConfig::default();
         let _ = ClusterConfig::default();
         let _ = TopicCreationConfig::default();
         let _ = GroupConfig::default();

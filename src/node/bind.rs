@@ -56,18 +56,29 @@ impl Bound {
     }
 }
 
+/// How sockets are opened.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SocketOptions {
+    /// `socket.listen.backlog.size`.
+    pub(super) backlog: i32,
+    /// `socket.receive.buffer.bytes`; `None` leaves it to the operating system.
+    pub(super) receive_buffer_bytes: Option<usize>,
+    /// `socket.send.buffer.bytes`; `None` leaves it to the operating system.
+    pub(super) send_buffer_bytes: Option<usize>,
+}
+
 /// Opens one listener's socket.
-pub(super) fn bind(listener: &Listener, backlog: i32) -> Result<Bound, BindError> {
+pub(super) fn bind(listener: &Listener, options: &SocketOptions) -> Result<Bound, BindError> {
     let failed = |source| BindError { endpoint: listener.endpoint.to_string(), source };
-    let socket = open(&listener.endpoint, backlog).map_err(failed)?;
+    let socket = open(&listener.endpoint, options).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     Ok(Bound { listener: listener.clone(), socket, address })
 }
 
-fn open(endpoint: &Endpoint, backlog: i32) -> io::Result<TcpListener> {
+fn open(endpoint: &Endpoint, options: &SocketOptions) -> io::Result<TcpListener> {
     let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the name has no address");
     for address in addresses(endpoint)? {
-        match listen(address, backlog) {
+        match listen(address, options) {
             Ok(socket) => return Ok(socket),
             Err(error) => last = error,
         }
@@ -87,14 +98,17 @@ fn addresses(endpoint: &Endpoint) -> io::Result<Vec<SocketAddr>> {
     Ok(addresses)
 }
 
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(!address.ip().is_unspecified())?;
     }
+    // Accepted sockets inherit the sizes; they must be known before the first handshake.
+    options.receive_buffer_bytes.map_or(Ok(()), |bytes| socket.set_recv_buffer_size(bytes))?;
+    options.send_buffer_bytes.map_or(Ok(()), |bytes| socket.set_send_buffer_size(bytes))?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
+    socket.listen(options.backlog)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -119,15 +133,15 @@ mod tests {
 
     #[test]
     fn port_0_is_advertised_as_what_was_bound() {
-        let bound = bind(&listener("127.0.0.1", 0), 1).expect("a free port");
+        let bound = bind(&listener("127.0.0.1", 0), &SocketOptions::default()).expect("a free port");
         assert_eq!(bound.advertised(), format!("PLAINTEXT://broker:{}", bound.address.port()));
         assert_ne!(bound.address.port(), 0);
     }
 
     #[test]
     fn a_port_that_is_taken_is_named() {
-        let first = bind(&listener("127.0.0.1", 0), 1).expect("a free port");
-        let error = bind(&listener("127.0.0.1", first.address.port()), 1).unwrap_err();
+        let first = bind(&listener("127.0.0.1", 0), &SocketOptions::default()).expect("a free port");
+        let error = bind(&listener("127.0.0.1", first.address.port()), &SocketOptions::default()).unwrap_err();
         assert!(
             error.to_string().starts_with(&format!("cannot listen on PLAINTEXT://127.0.0.1:{}", first.address.port()))
         );
@@ -136,7 +150,7 @@ mod tests {
 
     #[test]
     fn an_empty_host_is_every_interface() {
-        let bound = bind(&listener("", 0), 1).expect("a free port");
+        let bound = bind(&listener("", 0), &SocketOptions::default()).expect("a free port");
         assert!(bound.address.ip().is_unspecified());
     }
 }

@@ -121,8 +121,8 @@ impl Directories {
 impl Node {
     async fn start(config: ServerConfig, runners: &Runners) -> Result<Self, NodeError> {
         let mut directories = Directories::open(&config)?;
-        let backlog = NetworkConfig::resolve(config.layers()).listen_backlog_size;
-        let bind = |listener: &Listener| bind::bind(listener, backlog);
+        let options = settings::socket_options(&NetworkConfig::resolve(config.layers()));
+        let bind = |listener: &Listener| bind::bind(listener, &options);
         let bound_controller = config.listeners.controller.as_ref().map(bind).transpose()?;
         let bound: Vec<Bound> = config.listeners.broker.iter().map(bind).collect::<Result<_, _>>()?;
         let listeners = bound.iter().map(Bound::advertised).collect();

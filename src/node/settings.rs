@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::broker::{ConnectionLimits, ReceiveMemory};
 use crate::cluster::VoterAddress;
-use crate::config::{LogConfig, NetworkConfig, ReplicationConfig, ServerConfig, TopicConfig, TopicCreationConfig};
+use crate::config::{LogConfig, NetworkConfig, ServerConfig, TopicConfig, TopicCreationConfig};
 use crate::controller::{LivenessLimits, RaftTimes};
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
 use crate::partition::ReplicasConfig;
 use crate::rpc::metadata::Endpoint;
 
-use super::bind::Bound;
+use super::bind::{Bound, SocketOptions};
 use super::data_directory::OwnedDirectory;
 use super::limits;
 
@@ -70,7 +70,6 @@ pub(super) fn cluster_defaults(config: &ServerConfig) -> ClusterDefaults {
 
 pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, clean: bool) -> ReplicasConfig {
     let log = LogConfig::resolve(config.layers());
-    let replication = ReplicationConfig::resolve(config.layers());
     ReplicasConfig {
         broker_id: BrokerId(config.node.node_id),
         log_dirs: vec![directory.path().to_owned()],
@@ -78,7 +77,7 @@ pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, clean:
         open_files_max: limits::open_log_files_max(),
         recovery_threads: log.recovery_threads,
         retention_interval: log.retention_check_interval,
-        replica_lag_time_max_ms: replication.lag_time_max_ms,
+        replica_lag_time_max_ms: log.replica_lag_time_max_ms,
         settings: config.start.clone(),
     }
 }
@@ -92,6 +91,14 @@ pub(super) fn endpoints(listeners: &[Bound]) -> Vec<Endpoint> {
         security_protocol: bound.listener.protocol.code().into(),
     };
     listeners.iter().map(endpoint).collect()
+}
+
+pub(super) fn socket_options(network: &NetworkConfig) -> SocketOptions {
+    SocketOptions {
+        backlog: network.listen_backlog_size,
+        receive_buffer_bytes: network.receive_buffer_bytes,
+        send_buffer_bytes: network.send_buffer_bytes,
+    }
 }
 
 pub(super) fn connection_limits(network: &NetworkConfig) -> ConnectionLimits {

@@ -1,7 +1,7 @@
 //! The controller quorum, its timers, and the metadata log.
 
 use super::super::key::keys;
-use super::reasons::{COVERED, NO_SAMPLING, PUSHED};
+use super::reasons::{COVERED, NO_SAMPLING, PUSHED, SNAPSHOTS};
 
 keys! {
     /// Names of the listeners that the controllers use.
@@ -29,11 +29,14 @@ keys! {
         at_least(0),
         accepted("The leader writes one batch while it gathers the next, so there is nothing to wait for.");
     /// How long a controller waits for another one's answer, in milliseconds.
-    Int "controller.quorum.request.timeout.ms" = "2000"; at_least(0), in_force;
+    Int "controller.quorum.request.timeout.ms" = "2000";
+        at_least(0), accepted("A call within the quorum waits as long as an election takes.");
     /// How long a controller waits before it tries again, in milliseconds.
-    Int "controller.quorum.retry.backoff.ms" = "20"; at_least(0), low, in_force;
+    Int "controller.quorum.retry.backoff.ms" = "20";
+        at_least(0), low, accepted("Calls within the quorum are repeated with the heartbeat.");
     /// How long a broker waits for a controller's answer, in milliseconds.
-    Int "controller.socket.timeout.ms" = "30000"; in_force;
+    Int "controller.socket.timeout.ms" = "30000";
+        accepted("A request to the controllers waits as long as the client it serves.");
     /// Controller events slower than this many milliseconds are always logged.
     Long "controller.performance.always.log.threshold.ms" = "2000"; at_least(0), internal, accepted(NO_SAMPLING);
     /// How often the slowest controller events are logged, in milliseconds.
@@ -41,11 +44,11 @@ keys! {
     /// Folder for the metadata log; the first of log.dirs when not set.
     String "metadata.log.dir" = null; high, in_force;
     /// A snapshot is written after this many bytes of new metadata records.
-    Long "metadata.log.max.record.bytes.between.snapshots" = "20971520"; at_least(1), high, in_force;
+    Long "metadata.log.max.record.bytes.between.snapshots" = "20971520"; at_least(1), high, accepted(SNAPSHOTS);
     /// A snapshot is written at the latest after this many milliseconds, if there are new records; 0 sets no time.
-    Long "metadata.log.max.snapshot.interval.ms" = "3600000"; at_least(0), high, in_force;
+    Long "metadata.log.max.snapshot.interval.ms" = "3600000"; at_least(0), high, accepted(SNAPSHOTS);
     /// Size in bytes at which a segment of the metadata log is closed.
-    Int "metadata.log.segment.bytes" = "1073741824"; at_least(8_388_608), high, in_force;
+    Int "metadata.log.segment.bytes" = "1073741824"; at_least(8_388_608), high, accepted(COVERED);
     /// Age in milliseconds at which a segment of the metadata log is closed.
     Long "metadata.log.segment.ms" = "604800000"; high, accepted(COVERED);
     /// Size of metadata log and snapshots in bytes beyond which the oldest are deleted.

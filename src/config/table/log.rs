@@ -1,7 +1,7 @@
 //! Where logs lie, when they roll, are flushed, cleaned and deleted.
 
 use super::super::key::keys;
-use super::reasons::CLEANER;
+use super::reasons::{CHECKPOINTS, CLEANER};
 
 keys! {
     /// Folder for the logs, used when log.dirs is not set.
@@ -56,11 +56,13 @@ keys! {
     /// that is not set.
     Long "log.flush.scheduler.interval.ms" = "9223372036854775807"; high, in_force;
     /// How often recovery points are written to their checkpoint file, in milliseconds.
-    Int "log.flush.offset.checkpoint.interval.ms" = "60000"; at_least(0), high, in_force;
+    Int "log.flush.offset.checkpoint.interval.ms" = "60000"; at_least(0), high, accepted(CHECKPOINTS);
     /// How often log start offsets are written to their checkpoint file, in milliseconds.
-    Int "log.flush.start.offset.checkpoint.interval.ms" = "60000"; at_least(0), high, in_force;
+    Int "log.flush.start.offset.checkpoint.interval.ms" = "60000"; at_least(0), high, accepted(CHECKPOINTS);
     /// How long after the start the log's background work begins, in milliseconds.
-    Long "log.initial.task.delay.ms" = "30000"; at_least(0), low, internal, in_force;
+    Long "log.initial.task.delay.ms" = "30000";
+        at_least(0), low, internal,
+        accepted("The first round of retention comes after one interval, long after the start.");
     /// Whether a record keeps its producer's time (`CreateTime`) or gets the broker's (`LogAppendTime`).
     String "log.message.timestamp.type" = "CreateTime";
         one_of(&["CreateTime", "LogAppendTime"]), cluster_wide, in_force;
@@ -111,5 +113,6 @@ keys! {
     /// A partition forgets an idempotent producer that has been silent for this many milliseconds.
     Int "producer.id.expiration.ms" = "86400000"; at_least(1), low, cluster_wide, in_force;
     /// How often partitions look for producers to forget, in milliseconds.
-    Int "producer.id.expiration.check.interval.ms" = "600000"; at_least(1), low, internal, in_force;
+    Int "producer.id.expiration.check.interval.ms" = "600000";
+        at_least(1), low, internal, accepted("Producers are forgotten whenever segments are checked for deletion.");
 }

@@ -1,7 +1,7 @@
 //! Listeners, connections and the bounds on what a client may ask for.
 
 use super::super::key::keys;
-use super::reasons::PURGATORY;
+use super::reasons::{FOLLOWERS, PURGATORY};
 
 keys! {
     /// Addresses to listen on, as NAME://host:port; an empty host means every interface.
@@ -22,17 +22,17 @@ keys! {
     List "early.start.listeners" = null;
         high, accepted("The controller listener always starts first, the others once the broker may serve.");
     /// Receive buffer of a client's socket in bytes (SO_RCVBUF); -1 leaves it to the operating system.
-    Int "socket.receive.buffer.bytes" = "102400"; high, in_force;
+    Int "socket.receive.buffer.bytes" = "-1"; high, in_force;
     /// Send buffer of a client's socket in bytes (SO_SNDBUF); -1 leaves it to the operating system.
-    Int "socket.send.buffer.bytes" = "102400"; high, in_force;
+    Int "socket.send.buffer.bytes" = "-1"; high, in_force;
     /// How many connections may wait to be accepted on a listener.
     Int "socket.listen.backlog.size" = "50"; at_least(1), in_force;
     /// Largest request in bytes; a connection that announces more is closed.
     Int "socket.request.max.bytes" = "104857600"; at_least(1), high, in_force;
     /// How long setting up a connection to another node may take, in milliseconds.
-    Long "socket.connection.setup.timeout.ms" = "10000"; in_force;
+    Long "socket.connection.setup.timeout.ms" = "10000"; accepted(FOLLOWERS);
     /// Upper bound in milliseconds when attempts to connect to another node back off.
-    Long "socket.connection.setup.timeout.max.ms" = "30000"; in_force;
+    Long "socket.connection.setup.timeout.max.ms" = "30000"; accepted(FOLLOWERS);
     /// A connection without traffic for this many milliseconds is closed.
     Long "connections.max.idle.ms" = "600000"; in_force;
     /// How many connections this broker accepts at once, over all its listeners.
@@ -44,12 +44,15 @@ keys! {
     /// How many new connections per second the broker accepts.
     Int "max.connection.creation.rate" = "2147483647"; at_least(0), cluster_wide, in_force;
     /// How many requests may wait in the broker before it stops reading from sockets.
-    Int "queued.max.requests" = "500"; at_least(1), high, in_force;
+    Int "queued.max.requests" = "500";
+        at_least(1), high,
+        accepted("Requests that wait are bounded by their bytes, and per connection by their number.");
     /// How many bytes of requests may wait in the broker before it stops reading from sockets; -1 means no bound beyond
     /// the broker's own.
     Long "queued.max.request.bytes" = "-1"; in_force;
     /// How long the broker waits for another node's answer, in milliseconds.
-    Int "request.timeout.ms" = "30000"; high, in_force;
+    Int "request.timeout.ms" = "30000";
+        high, accepted("Each kind of call to another node has a time-out that suits it.");
     /// Most bytes a Fetch is answered with; a single larger batch is still returned whole.
     Int "fetch.max.bytes" = "57671680"; at_least(1024), in_force;
     /// How many incremental fetch sessions the broker remembers.

@@ -6,11 +6,6 @@ use super::reasons::NO_AUTHORIZER;
 keys! {
     /// Name of the cluster this node belongs to; one is made up when the first node starts without it.
     String "cluster.id" = null; in_force;
-    /// A partition with this many unflushed bytes is flushed, which bounds what a start after a crash must scan.
-    Long "ottla.log.flush.dirty.bytes" = "67108864"; at_least(1), in_force;
-    /// A partition whose oldest unflushed record is this many milliseconds old is flushed, which bounds what a start
-    /// after a crash must scan.
-    Long "ottla.log.flush.dirty.ms" = "30000"; at_least(1), in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
     /// Release whose protocol brokers speak among themselves; tools read the broker's version from it.

@@ -23,3 +23,8 @@ pub(super) const STREAMS: &str = "Streams groups are not served, so no client ca
 pub(super) const THREADS: &str = "The runtime sizes its own threads: two for control, one per core for data.";
 pub(super) const TOKENS: &str = "Read only where delegation tokens are enabled, which is refused.";
 pub(super) const TRANSACTIONS: &str = "Transactions are not served, so no producer can depend on it.";
+pub(super) const CHECKPOINTS: &str = "Checkpoints are written after each round of flushes, which is at least as often.";
+pub(super) const FOLLOWERS: &str =
+    "Every partition has its one replica on this broker; there is nothing to copy or to balance.";
+pub(super) const SNAPSHOTS: &str =
+    "A snapshot follows every ten thousand records of metadata, which bounds their bytes as well.";
