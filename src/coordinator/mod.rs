@@ -1,1 +1,3 @@
-//! Runs the group machines on `__consumer_offsets`.
+//! Runs the group machine on the partitions of `__consumer_offsets` that this broker leads.
+mod offsets_topic;
+pub use offsets_topic::partition_for;
