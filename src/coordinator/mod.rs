@@ -1,3 +1,31 @@
 //! Runs the group machine on the partitions of `__consumer_offsets` that this broker leads.
+//!
+//! - `offsets_topic.rs` which partition a group lives on, and Kafka's records of it
+//! - `topic_creation.rs` creates the topic when the first group appears
+//! - `host.rs` follows leadership: loads a partition, hands it out under its lock, drops it
+//! - `load.rs` reads a partition from its start
+//! - `groups.rs` the groups of one partition: carries out what their machines decide
+//! - `alarm.rs` wakes the groups whose time has come
+//! - `group_coordinator.rs` what handlers call
+//!
+//! A partition is served by the broker that leads it, under one mutex, and only when all of it has been replayed.
+//! Decisions are appended, then replayed; answers that depend on a record are given when it is committed, that
+//! is, when the high watermark has passed it. An append that fails in a way that leaves its outcome open drops
+//! the partition's groups and loads them anew. Every append names the leader epoch it was decided under, so that
+//! what a former coordinator decided can never follow what its successor wrote (invariant C4).
+//!
+//! Lock order: the mutex of an offsets partition, then the lock of its replica. No lock is held across an await.
+
+mod alarm;
+mod config;
+mod group_coordinator;
+mod groups;
+mod host;
+mod load;
+mod notes;
 mod offsets_topic;
+mod topic_creation;
+
+pub use config::GroupCoordinatorConfig;
+pub use group_coordinator::{FetchedOffset, GroupCoordinator, ListedGroup, OffsetCommitError, OffsetsOf};
 pub use offsets_topic::partition_for;

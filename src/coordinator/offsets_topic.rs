@@ -17,7 +17,7 @@ use crate::protocol::{
     self, DecodeError, GroupMetadataKey, GroupMetadataValue, GroupRecordKey, OffsetCommitKey, OffsetCommitValue,
     decode_with_version, encode_with_version,
 };
-use crate::record::{BatchBuilder, Codec};
+use crate::record::BatchBuilder;
 
 const OFFSET_KEY_VERSION: i16 = 1;
 const OFFSET_VALUE_VERSION: i16 = 4;
@@ -36,8 +36,8 @@ pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
 }
 
 /// One batch with these records of one group.
-pub(super) fn batch(group_id: &str, records: &[GroupRecord], codec: Codec, now: Wall) -> Bytes {
-    let mut builder = BatchBuilder::new().codec(codec, None);
+pub(super) fn batch(group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
+    let mut builder = BatchBuilder::new();
     for record in records {
         let (key, value) = encode(group_id, record);
         builder.append(now.0, Some(&key), value.as_deref(), &[]);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::offsets::{belongs_to, commit, tombstone};
+use super::offsets::{commit, tombstone};
 use super::{
     ClassicGroup, CommittedOffset, CommittedOffsets, Effect, Event, GroupConfig, GroupRecord, Now, OffsetCommit,
     OffsetCommitDecision,
@@ -110,9 +110,10 @@ impl Group {
         records
     }
 
-    /// Tombstones for offsets of topics that exist no more. `topic_id` says which topic bears a name now.
-    pub fn forget_deleted_topics(&self, topic_id: impl Fn(&str) -> Option<TopicId>) -> Vec<GroupRecord> {
-        self.offsets.tombstones(|topic, offset| !topic_id(topic).is_some_and(|id| belongs_to(offset, id)))
+    /// Tombstones for offsets of topics that exist no more. `is_gone` is asked for a name and the id the offset
+    /// was committed for, which is [`crate::model::Uuid::ZERO`] when it is not known.
+    pub fn forget_deleted_topics(&self, is_gone: impl Fn(&str, TopicId) -> bool) -> Vec<GroupRecord> {
+        self.offsets.tombstones(|topic, offset| is_gone(topic, offset.topic_id))
     }
 
     fn is_expired(&self, offset: &CommittedOffset, config: &GroupConfig, now: Wall) -> bool {

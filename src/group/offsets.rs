@@ -109,7 +109,7 @@ impl CommittedOffsets {
 }
 
 /// Old records do not say which topic they mean.
-pub(super) fn belongs_to(offset: &CommittedOffset, topic_id: TopicId) -> bool {
+fn belongs_to(offset: &CommittedOffset, topic_id: TopicId) -> bool {
     let unknown = |id: TopicId| id == TopicId(Uuid::ZERO);
     unknown(offset.topic_id) || unknown(topic_id) || offset.topic_id == topic_id
 }

@@ -248,7 +248,7 @@ impl Script {
             let (topic, id, _) = partition_of(&format!("{topic}-0"))?;
             exist.insert(topic, id);
         }
-        let records = self.group.forget_deleted_topics(|topic| exist.get(topic).copied());
+        let records = self.group.forget_deleted_topics(|topic, id| exist.get(topic) != Some(&id));
         self.write_and_replay(records);
         Ok(())
     }

@@ -38,12 +38,15 @@ pub struct AppendRequest {
     pub zstd_known: bool,
     /// The request names a transactional id.
     pub transactional: bool,
+    /// The leadership under which the append was decided: under any other it is refused.
+    pub leader_epoch: Option<LeaderEpoch>,
 }
 
 impl AppendRequest {
-    /// What the broker itself appends to its internal topics.
-    pub fn internal(records: Bytes) -> Self {
-        Self { records, required_acks: -1, zstd_known: true, transactional: false }
+    /// What the broker itself appends to its internal topics, as decided under the leadership of `leader_epoch`.
+    pub fn internal(records: Bytes, leader_epoch: LeaderEpoch) -> Self {
+        let leader_epoch = Some(leader_epoch);
+        Self { records, required_acks: -1, zstd_known: true, transactional: false, leader_epoch }
     }
 }
 
@@ -251,7 +254,7 @@ impl Replica {
 
     /// Appends a batch: at once into the page cache, in the order of the calls.
     pub fn append(&self, request: AppendRequest, now: Wall) -> Result<Appended, PartitionError> {
-        let AppendRequest { records, required_acks, zstd_known, transactional } = request;
+        let AppendRequest { records, required_acks, zstd_known, transactional, leader_epoch: decided_in } = request;
         let config = self.config.load();
         let rules = ProduceRules { zstd_known, transactional, ..config.produce_rules };
         let valid = record::validate(records, &rules, now)?;
@@ -262,6 +265,9 @@ impl Replica {
             return Err(PartitionError::NotEnoughReplicas { in_sync: leader.isr().len() });
         }
         let leader_epoch = leader.leader_epoch();
+        if decided_in.is_some_and(|epoch| epoch != leader_epoch) {
+            return Err(self.not_leader());
+        }
         let info = match log.append_as_leader(&valid.batch, &valid.header, leader_epoch, now)? {
             AppendOutcome::Appended(info) | AppendOutcome::Duplicate(info) => info,
             AppendOutcome::Refused(refusal) => return Err(refusal.into()),

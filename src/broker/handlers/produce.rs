@@ -118,6 +118,7 @@ fn append_batch(replica: &Replica, what: &What, records: Bytes) -> Result<Append
         required_acks: what.acks,
         zstd_known: what.zstd_known,
         transactional: what.transactional,
+        leader_epoch: None,
     };
     let append = || replica.append(request, clock::wall());
     // In place rather than on another thread: the next request of this connection must be appended after it.

@@ -1,0 +1,328 @@
+//! What handlers call: every group request, answered by the partition its group lives on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::config::GroupCoordinatorConfig;
+use super::groups::{Environment, Groups, group_error, now, offset_error};
+use super::host::{Host, Shard, Written};
+use super::offsets_topic::partition_for;
+use super::topic_creation::TopicCreation;
+use crate::cluster::{ControllerCalls, PublishedImage, spawn_or_abort};
+use crate::group::{
+    CommittedOffset, Event, GroupDescription, Heartbeat, JoinGroup, JoinReply, LeaveGroup, LeaveReply, OffsetCommit,
+    OffsetCommitDecision, Reply, State, SyncGroup, SyncReply, Token,
+};
+use crate::metadata::{ImageDelta, TopicImage};
+use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode, TopicId, Uuid};
+use crate::partition::{PartitionError, Replicas};
+
+/// A group as ListGroups shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListedGroup {
+    /// Its id.
+    pub group_id: String,
+    /// Empty for a group that never had members.
+    pub protocol_type: String,
+    /// Its state.
+    pub state: State,
+}
+
+/// Which offsets are asked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum OffsetsOf {
+    /// Everything the group has committed.
+    All,
+    /// These partitions, each by topic name, topic id and index.
+    Partitions(Vec<(Arc<str>, TopicId, i32)>),
+}
+
+/// A partition that was asked for, and what is committed for it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FetchedOffset {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's index.
+    pub partition: i32,
+    /// `None` when nothing is.
+    pub offset: Option<CommittedOffset>,
+}
+
+/// Why a whole OffsetCommit is refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum OffsetCommitError {
+    /// A member of a group that does not exist. What it is told depends on the request's version.
+    NoSuchGroup,
+    /// Anything else.
+    Refused(ErrorCode),
+}
+
+/// Coordinates the groups whose partition of `__consumer_offsets` this broker leads.
+pub struct GroupCoordinator {
+    host: Arc<Host<Groups>>,
+    environment: Arc<Environment>,
+    creation: TopicCreation,
+}
+
+impl GroupCoordinator {
+    /// Starts on the current runtime. Follows the leaderships that `replicas` tells of, and the deletion of topics
+    /// in `images`.
+    pub fn start(
+        config: GroupCoordinatorConfig,
+        replicas: Arc<Replicas>,
+        controller: ControllerCalls,
+        images: &PublishedImage,
+    ) -> Arc<Self> {
+        let creation = TopicCreation::new(replicas.clone(), controller, &config);
+        let retention_check_interval = config.retention_check_interval;
+        let environment = Arc::new(Environment {
+            config: config.group,
+            commit_timeout: config.commit_timeout,
+            alarm: Default::default(),
+        });
+        let shared = environment.clone();
+        let new_machine = move |host| Groups::new(shared.clone(), host);
+        let host = Host::start(CONSUMER_OFFSETS_TOPIC, replicas, config.load_buffer_bytes, new_machine);
+        let coordinator = Arc::new(Self { host, environment, creation });
+        coordinator.start_tasks(retention_check_interval, images);
+        coordinator
+    }
+
+    fn start_tasks(self: &Arc<Self>, retention_check_interval: Duration, images: &PublishedImage) {
+        let runtime = Handle::current();
+        let this = Arc::downgrade(self);
+        let environment = self.environment.clone();
+        spawn_or_abort(&runtime, "group timers", async move {
+            loop {
+                environment.alarm.ring().await;
+                let Some(this) = this.upgrade() else { return };
+                this.host.for_each(Shard::run_timers);
+            }
+        });
+        let this = Arc::downgrade(self);
+        spawn_or_abort(&runtime, "offset expiry", async move {
+            loop {
+                tokio::time::sleep(retention_check_interval).await;
+                let Some(this) = this.upgrade() else { return };
+                this.expire_offsets().await;
+            }
+        });
+        let this = Arc::downgrade(self);
+        let mut changes = images.subscribe();
+        spawn_or_abort(&runtime, "offsets of deleted topics", async move {
+            loop {
+                let delta = changes.next().await;
+                let Some(this) = this.upgrade() else { return };
+                this.on_metadata(&delta).await;
+            }
+        });
+    }
+
+    /// `__consumer_offsets`, which is created if it does not exist: to find the coordinator of a group.
+    pub async fn offsets_topic(&self) -> Result<Arc<TopicImage>, ErrorCode> {
+        self.creation.ensure().await
+    }
+
+    /// JoinGroup. `request` gets the token it is to carry. May wait as long as a rebalance takes.
+    pub async fn join(&self, group_id: &str, request: impl FnOnce(Token) -> JoinGroup) -> JoinReply {
+        match self.request(group_id, |token| Event::Join(request(token))).await {
+            Ok(Reply::Join(reply)) => reply,
+            Ok(other) => unreachable!("JoinGroup was answered with {other:?}"),
+            Err(error) => JoinReply::refused(error, ""),
+        }
+    }
+
+    /// SyncGroup. May wait as long as the leader takes to assign.
+    pub async fn sync(&self, group_id: &str, request: impl FnOnce(Token) -> SyncGroup) -> SyncReply {
+        match self.request(group_id, |token| Event::Sync(request(token))).await {
+            Ok(Reply::Sync(reply)) => reply,
+            Ok(other) => unreachable!("SyncGroup was answered with {other:?}"),
+            Err(error) => SyncReply::refused(error),
+        }
+    }
+
+    /// Heartbeat.
+    pub async fn heartbeat(&self, group_id: &str, request: impl FnOnce(Token) -> Heartbeat) -> ErrorCode {
+        match self.request(group_id, |token| Event::Heartbeat(request(token))).await {
+            Ok(Reply::Heartbeat(error)) => error,
+            Ok(other) => unreachable!("Heartbeat was answered with {other:?}"),
+            Err(error) => error,
+        }
+    }
+
+    /// LeaveGroup.
+    pub async fn leave(&self, group_id: &str, request: impl FnOnce(Token) -> LeaveGroup) -> LeaveReply {
+        match self.request(group_id, |token| Event::Leave(request(token))).await {
+            Ok(Reply::Leave(reply)) => reply,
+            Ok(other) => unreachable!("LeaveGroup was answered with {other:?}"),
+            Err(error) => LeaveReply { error, members: Vec::new() },
+        }
+    }
+
+    /// OffsetCommit: an error code for each partition, once the offsets are committed to the log.
+    pub async fn commit_offsets(
+        &self,
+        group_id: &str,
+        request: &OffsetCommit,
+    ) -> Result<Vec<ErrorCode>, OffsetCommitError> {
+        let decide = |shard: &mut Shard<Groups>| {
+            if shard.machine.get(group_id).is_none() && request.generation >= 0 {
+                return Err(OffsetCommitError::NoSuchGroup);
+            }
+            let config = shard.machine.config().clone();
+            let decision = shard.machine.get_or_create(group_id).commit_offsets(request, &config, now());
+            shard.machine.settle(group_id);
+            let decision = decision.map_err(OffsetCommitError::Refused)?;
+            append(shard, group_id, decision).map_err(OffsetCommitError::Refused)
+        };
+        let decided = self.with(group_id, decide).map_err(OffsetCommitError::Refused)?;
+        let (written, errors) = decided?;
+        self.committed(&written, offset_error).await.map_err(OffsetCommitError::Refused)?;
+        Ok(errors)
+    }
+
+    /// OffsetFetch: what is committed, and known to be so by a majority of the log's replicas.
+    pub async fn fetch_offsets(&self, group_id: &str, wanted: &OffsetsOf) -> Result<Vec<FetchedOffset>, ErrorCode> {
+        let (written, offsets) =
+            self.with(group_id, |shard| (shard.written(), offsets_of(&shard.machine, group_id, wanted)))?;
+        self.committed(&written, group_error).await?;
+        Ok(offsets)
+    }
+
+    /// DescribeGroups; `None` for a group that does not exist.
+    pub fn describe(&self, group_id: &str) -> Result<Option<GroupDescription>, ErrorCode> {
+        self.with(group_id, |shard| shard.machine.get(group_id).map(|group| group.classic().describe()))
+    }
+
+    /// ListGroups: the groups of all partitions served here; an error while some of them are being loaded.
+    pub fn list(&self) -> Result<Vec<ListedGroup>, ErrorCode> {
+        let mut groups = Vec::new();
+        for partition in self.host.partitions() {
+            match self.host.with(partition, |shard| groups.extend(listed(&shard.machine))) {
+                Ok(()) | Err(ErrorCode::NotCoordinator) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(groups)
+    }
+
+    /// DeleteGroups, for one group.
+    pub async fn delete(&self, group_id: &str) -> ErrorCode {
+        let decide = |shard: &mut Shard<Groups>| {
+            let group = shard.machine.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+            let records = group.delete()?;
+            shard.append_and_replay(group_id, records).map_err(|error| group_error(&error))?;
+            Ok(shard.written())
+        };
+        match self.with(group_id, decide) {
+            Ok(Ok(written)) => self.committed(&written, group_error).await.err().unwrap_or(ErrorCode::None),
+            Ok(Err(error)) | Err(error) => error,
+        }
+    }
+
+    /// OffsetDelete: an error code for each partition.
+    pub async fn delete_offsets(
+        &self,
+        group_id: &str,
+        partitions: &[(Arc<str>, i32)],
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let decide = |shard: &mut Shard<Groups>| {
+            let group = shard.machine.get(group_id).ok_or(ErrorCode::GroupIdNotFound)?;
+            let decision = group.delete_offsets(partitions)?;
+            append(shard, group_id, decision)
+        };
+        let (written, errors) = self.with(group_id, decide)??;
+        self.committed(&written, group_error).await?;
+        Ok(errors)
+    }
+
+    async fn request(&self, group_id: &str, event: impl FnOnce(Token) -> Event) -> Result<Reply, ErrorCode> {
+        let reply: oneshot::Receiver<Reply> = self.with(group_id, |shard| shard.request(group_id, event))?;
+        Ok(reply.await.expect("every parked request is answered"))
+    }
+
+    fn with<T>(&self, group_id: &str, work: impl FnOnce(&mut Shard<Groups>) -> T) -> Result<T, ErrorCode> {
+        let topic = self.creation.existing().ok_or(ErrorCode::NotCoordinator)?;
+        let partitions = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
+        self.host.with(partition_for(group_id, partitions), work)
+    }
+
+    async fn committed(
+        &self,
+        written: &Written,
+        error_code: fn(&PartitionError) -> ErrorCode,
+    ) -> Result<(), ErrorCode> {
+        written.committed(self.environment.commit_timeout).await.map_err(|error| error_code(&error))
+    }
+
+    /// One group at a time, so that nobody waits long for the lock.
+    async fn expire_offsets(&self) {
+        self.for_each_group(Shard::expire_offsets).await;
+    }
+
+    async fn on_metadata(&self, delta: &ImageDelta) {
+        let removed: Vec<_> = delta.removed_topics().map(|topic| (topic.name.clone(), topic.id)).collect();
+        if removed.is_empty() {
+            return;
+        }
+        // Only what was committed for these very topics: by now there may be new ones of the same names.
+        let is_gone = |topic: &str, id: TopicId| {
+            removed.iter().any(|(name, removed)| **name == *topic && (id == *removed || id == TopicId(Uuid::ZERO)))
+        };
+        self.for_each_group(|shard, group_id| shard.forget_deleted_topics(group_id, is_gone)).await;
+    }
+
+    async fn for_each_group(&self, work: impl Fn(&mut Shard<Groups>, &str)) {
+        for partition in self.host.partitions() {
+            let group_ids = self.host.with(partition, |shard| shard.machine.ids()).unwrap_or_default();
+            for group_id in group_ids {
+                // A partition that is not served any more has nothing to be worked on.
+                let _ = self.host.with(partition, |shard| work(shard, &group_id));
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+}
+
+fn append(
+    shard: &mut Shard<Groups>,
+    group_id: &str,
+    decision: OffsetCommitDecision,
+) -> Result<(Written, Vec<ErrorCode>), ErrorCode> {
+    shard.append_and_replay(group_id, decision.records).map_err(|error| offset_error(&error))?;
+    Ok((shard.written(), decision.errors))
+}
+
+fn offsets_of(groups: &Groups, group_id: &str, wanted: &OffsetsOf) -> Vec<FetchedOffset> {
+    let offsets = groups.get(group_id).map(|group| group.offsets());
+    match wanted {
+        OffsetsOf::All => offsets
+            .into_iter()
+            .flat_map(|offsets| offsets.iter())
+            .map(|(topic, partition, offset)| FetchedOffset {
+                topic: topic.clone(),
+                partition,
+                offset: Some(offset.clone()),
+            })
+            .collect(),
+        OffsetsOf::Partitions(partitions) => partitions
+            .iter()
+            .map(|(topic, topic_id, partition)| FetchedOffset {
+                topic: topic.clone(),
+                partition: *partition,
+                offset: offsets.and_then(|offsets| offsets.get(topic, *topic_id, *partition)).cloned(),
+            })
+            .collect(),
+    }
+}
+
+fn listed(groups: &Groups) -> impl Iterator<Item = ListedGroup> + '_ {
+    groups.iter().map(|(group_id, group)| ListedGroup {
+        group_id: group_id.to_owned(),
+        protocol_type: group.classic().protocol_type().unwrap_or_default().to_owned(),
+        state: group.classic().state(),
+    })
+}

@@ -1,0 +1,296 @@
+//! The groups of one partition of `__consumer_offsets`: carries out what their machines decide.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use super::alarm::Alarm;
+use super::host::{Host, Machine, Shard};
+use super::{notes, offsets_topic};
+use crate::clock;
+use crate::group::{AppendId, Effect, Event, Group, GroupConfig, GroupRecord, Now, Reply, Token};
+use crate::metadata::ClusterImage;
+use crate::model::{ErrorCode, Monotonic, TopicId, Uuid};
+use crate::partition::PartitionError;
+use crate::protocol::DecodeError;
+
+/// What the groups of all partitions share.
+#[derive(Debug)]
+pub(super) struct Environment {
+    pub config: GroupConfig,
+    pub commit_timeout: Duration,
+    pub alarm: Alarm,
+}
+
+/// Groups by id, who waits for them, and when they must be looked at.
+pub(super) struct Groups {
+    environment: Arc<Environment>,
+    host: Weak<Host<Groups>>,
+    groups: HashMap<String, Entry>,
+    waiting: HashMap<Token, oneshot::Sender<Reply>>,
+    last_token: u64,
+    /// Every `Entry::wake_at`, with its group.
+    deadlines: BTreeSet<(Monotonic, String)>,
+}
+
+#[derive(Default)]
+struct Entry {
+    group: Group,
+    /// Not later than the group's next deadline.
+    wake_at: Option<Monotonic>,
+}
+
+impl Groups {
+    pub fn new(environment: Arc<Environment>, host: Weak<Host<Groups>>) -> Self {
+        Self {
+            environment,
+            host,
+            groups: HashMap::new(),
+            waiting: HashMap::new(),
+            last_token: 0,
+            deadlines: BTreeSet::new(),
+        }
+    }
+
+    /// The group with this id.
+    pub fn get(&self, group_id: &str) -> Option<&Group> {
+        self.groups.get(group_id).map(|entry| &entry.group)
+    }
+
+    /// All groups, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Group)> {
+        self.groups.iter().map(|(group_id, entry)| (group_id.as_str(), &entry.group))
+    }
+
+    /// The ids of all groups.
+    pub fn ids(&self) -> Vec<String> {
+        self.groups.keys().cloned().collect()
+    }
+
+    /// The group with this id; a new one if there is none. To be followed by [`Groups::settle`].
+    pub fn get_or_create(&mut self, group_id: &str) -> &mut Group {
+        &mut self.groups.entry(group_id.to_owned()).or_default().group
+    }
+
+    /// Sees to a group after something was done with it: when it must be looked at, and whether it is still there.
+    pub fn settle(&mut self, group_id: &str) {
+        let Some(entry) = self.groups.get_mut(group_id) else { return };
+        if entry.group.is_vacant() {
+            if let Some(at) = entry.wake_at {
+                self.deadlines.remove(&(at, group_id.to_owned()));
+            }
+            self.groups.remove(group_id);
+            return;
+        }
+        let Some(deadline) = entry.group.next_deadline() else { return };
+        if entry.wake_at.is_none_or(|at| at > deadline) {
+            if let Some(at) = entry.wake_at.replace(deadline) {
+                self.deadlines.remove(&(at, group_id.to_owned()));
+            }
+            self.deadlines.insert((deadline, group_id.to_owned()));
+            self.environment.alarm.not_later_than(deadline);
+        }
+    }
+
+    /// Groups whose time has come. The alarm is set for the next one.
+    fn take_due(&mut self, now: Monotonic) -> Vec<String> {
+        let mut due = Vec::new();
+        while let Some((at, _)) = self.deadlines.first() {
+            if *at > now {
+                self.environment.alarm.not_later_than(*at);
+                break;
+            }
+            if let Some((_, group_id)) = self.deadlines.pop_first() {
+                if let Some(entry) = self.groups.get_mut(&group_id) {
+                    entry.wake_at = None;
+                }
+                due.push(group_id);
+            }
+        }
+        due
+    }
+
+    fn answer(&mut self, token: Token, reply: Reply) {
+        if let Some(waiting) = self.waiting.remove(&token) {
+            // Nobody is there any more when the client has hung up.
+            let _ = waiting.send(reply);
+        }
+    }
+
+    /// The machine's settings.
+    pub fn config(&self) -> &GroupConfig {
+        &self.environment.config
+    }
+}
+
+/// Both clocks.
+pub(super) fn now() -> Now {
+    Now { monotonic: clock::monotonic(), wall: clock::wall() }
+}
+
+impl Machine for Groups {
+    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), DecodeError> {
+        let Some((group_id, record)) = offsets_topic::decode(key, value)? else {
+            tracing::debug!(?key, "passing over a record of another group protocol");
+            return Ok(());
+        };
+        let entry = self.groups.entry(group_id).or_default();
+        entry.group.replay(record);
+        Ok(())
+    }
+
+    fn on_loaded(shard: &mut Shard<Self>, image: &ClusterImage) {
+        for group_id in shard.machine.ids() {
+            let environment = shard.machine.environment.clone();
+            if let Some(entry) = shard.machine.groups.get_mut(&group_id) {
+                let effects = entry.group.on_loaded(&environment.config, now());
+                let events = shard.execute(&group_id, effects);
+                shard.handle(&group_id, events);
+            }
+            let is_other = |id: TopicId, now: TopicId| id != now && id != TopicId(Uuid::ZERO);
+            shard.forget_deleted_topics(&group_id, |topic, id| {
+                image.topic_id(topic).is_none_or(|now| is_other(id, now))
+            });
+        }
+    }
+
+    fn on_resigned(mut self, error: ErrorCode) {
+        for mut entry in std::mem::take(&mut self.groups).into_values() {
+            for effect in entry.group.on_event(Event::Resign(error), &self.environment.config, now()) {
+                if let Effect::Reply { token, reply } = effect {
+                    self.answer(token, reply);
+                }
+            }
+        }
+        assert!(self.waiting.is_empty(), "{} requests were parked and never answered", self.waiting.len());
+    }
+}
+
+impl Shard<Groups> {
+    /// Lets a request into a group. Its answer comes through the receiver, at once or later.
+    pub fn request(&mut self, group_id: &str, event: impl FnOnce(Token) -> Event) -> oneshot::Receiver<Reply> {
+        let (sender, receiver) = oneshot::channel();
+        self.machine.last_token += 1;
+        let token = Token(self.machine.last_token);
+        self.machine.waiting.insert(token, sender);
+        self.machine.get_or_create(group_id);
+        self.handle(group_id, VecDeque::from([event(token)]));
+        receiver
+    }
+
+    /// Wakes the groups whose time has come.
+    pub fn run_timers(&mut self) {
+        for group_id in self.machine.take_due(clock::monotonic()) {
+            self.handle(&group_id, VecDeque::from([Event::TimersDue]));
+        }
+    }
+
+    /// Appends records that a group has decided on, and takes them over.
+    pub fn append_and_replay(&mut self, group_id: &str, records: Vec<GroupRecord>) -> Result<(), PartitionError> {
+        if !records.is_empty() {
+            self.append(offsets_topic::batch(group_id, &records, clock::wall()))?;
+            let group = self.machine.get_or_create(group_id);
+            records.into_iter().for_each(|record| group.replay(record));
+        }
+        self.machine.settle(group_id);
+        Ok(())
+    }
+
+    /// Drops offsets of topics that exist no more, see [`Group::forget_deleted_topics`].
+    pub fn forget_deleted_topics(&mut self, group_id: &str, is_gone: impl Fn(&str, TopicId) -> bool) {
+        let Some(group) = self.machine.get(group_id) else { return };
+        let records = group.forget_deleted_topics(is_gone);
+        self.append_tombstones(group_id, records, "of deleted topics");
+    }
+
+    /// Drops offsets whose retention is over.
+    pub fn expire_offsets(&mut self, group_id: &str) {
+        let Some(group) = self.machine.get(group_id) else { return };
+        let records = group.expire_offsets(self.machine.config(), clock::wall());
+        self.append_tombstones(group_id, records, "past their retention");
+    }
+
+    fn append_tombstones(&mut self, group_id: &str, records: Vec<GroupRecord>, what: &str) {
+        if records.is_empty() {
+            return;
+        }
+        let count = records.len();
+        match self.append_and_replay(group_id, records) {
+            Ok(()) => tracing::info!(group_id, count, "removed records {what}"),
+            Err(error) => tracing::warn!(group_id, count, "cannot remove records {what}: {error}"),
+        }
+    }
+
+    /// Feeds events to a group until nothing more follows from them.
+    fn handle(&mut self, group_id: &str, mut events: VecDeque<Event>) {
+        let environment = self.machine.environment.clone();
+        while let Some(event) = events.pop_front() {
+            let Some(entry) = self.machine.groups.get_mut(group_id) else { return };
+            let effects = entry.group.on_event(event, &environment.config, now());
+            events.extend(self.execute(group_id, effects));
+        }
+        self.machine.settle(group_id);
+    }
+
+    /// Carries out effects; returns what is known about their appends at once.
+    fn execute(&mut self, group_id: &str, effects: Vec<Effect>) -> VecDeque<Event> {
+        let mut events = VecDeque::new();
+        for effect in effects {
+            match effect {
+                Effect::Reply { token, reply } => self.machine.answer(token, reply),
+                Effect::Note(note) => notes::log(group_id, &note),
+                Effect::Append { append, records } => {
+                    match self.append(offsets_topic::batch(group_id, &records, clock::wall())) {
+                        Ok(appended) if appended.committed => events.push_back(Event::Appended(append)),
+                        Ok(_) => self.report_later(group_id, append),
+                        Err(error) => events.push_back(Event::AppendFailed(append, group_error(&error))),
+                    }
+                }
+            }
+        }
+        events
+    }
+
+    /// Tells the group when its records are committed, or that they are not in time.
+    fn report_later(&self, group_id: &str, append: AppendId) {
+        let written = self.written();
+        let (partition, group_id) = (self.partition, group_id.to_owned());
+        let (host, environment) = (self.machine.host.clone(), self.machine.environment.clone());
+        tokio::spawn(async move {
+            let event = match written.committed(environment.commit_timeout).await {
+                Ok(()) => Event::Appended(append),
+                Err(error) => Event::AppendFailed(append, group_error(&error)),
+            };
+            let Some(host) = host.upgrade() else { return };
+            // If the partition was loaded anew meanwhile, this append is none of the group's any more.
+            let _ = host.with(partition, |shard| {
+                if written.is_of(shard) {
+                    shard.handle(&group_id, VecDeque::from([event]));
+                }
+            });
+        });
+    }
+}
+
+/// What members are told when records of their group cannot be committed.
+pub(super) fn group_error(error: &PartitionError) -> ErrorCode {
+    match error {
+        PartitionError::NotLeader(_) | PartitionError::Offline(_) | PartitionError::Log(_) => ErrorCode::NotCoordinator,
+        PartitionError::NotEnoughReplicas { .. }
+        | PartitionError::NotEnoughReplicasAfterAppend
+        | PartitionError::TimedOut
+        | PartitionError::UnknownTopicOrPartition => ErrorCode::CoordinatorNotAvailable,
+        _ => ErrorCode::UnknownServerError,
+    }
+}
+
+/// The same for offsets: a batch that is too large is the client's doing.
+pub(super) fn offset_error(error: &PartitionError) -> ErrorCode {
+    match error {
+        PartitionError::InvalidBatch(_) => ErrorCode::InvalidCommitOffsetSize,
+        other => group_error(other),
+    }
+}

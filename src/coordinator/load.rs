@@ -1,0 +1,112 @@
+//! Reads a partition of an internal topic from its start, record by record.
+
+use bytes::Bytes;
+
+use crate::model::{LeaderEpoch, Offset};
+use crate::partition::{Isolation, PartitionError, Replica};
+use crate::protocol::DecodeError;
+use crate::record::{Batch, Batches, RecordError, Records};
+
+/// An internal batch inflates to no more than this.
+const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why a partition cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LoadError {
+    /// The replica cannot be read, or does not lead any more.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    /// The file cannot be read.
+    #[error("cannot read records at offset {offset}: {source}")]
+    Io {
+        /// Where reading began.
+        offset: Offset,
+        /// What the disk said.
+        source: std::io::Error,
+    },
+    /// A batch is damaged.
+    #[error("the batch at offset {offset} is damaged: {source}")]
+    Batch {
+        /// Where the batch begins, or where reading began.
+        offset: Offset,
+        /// What is wrong.
+        source: RecordError,
+    },
+    /// A record says nothing we understand.
+    #[error("the record at offset {offset} cannot be read: {source}")]
+    Record {
+        /// Its offset.
+        offset: Offset,
+        /// What is wrong.
+        source: DecodeError,
+    },
+    /// Nothing can be read although the log says that there is more.
+    #[error("the log ends at offset {offset}, before {end}")]
+    Short {
+        /// Where reading stopped.
+        offset: Offset,
+        /// Where it should have.
+        end: Offset,
+    },
+}
+
+/// Replays every record below `end` with `replay`. Blocks on the disk. `end` must be committed.
+pub(super) fn load(
+    replica: &Replica,
+    leader_epoch: LeaderEpoch,
+    end: Offset,
+    buffer_bytes: usize,
+    mut replay: impl FnMut(&Bytes, Option<&Bytes>) -> Result<(), DecodeError>,
+) -> Result<(), LoadError> {
+    let mut offset = replica.log_start_offset();
+    while offset < end {
+        if replica.leader_epoch() != Some(leader_epoch) {
+            return Err(PartitionError::NotLeader(replica.topic_partition().clone()).into());
+        }
+        let chunk = read_chunk(replica, offset, buffer_bytes)?;
+        let mut next = offset;
+        for batch in Batches::new(&chunk) {
+            let batch = batch.map_err(|source| LoadError::Batch { offset: next, source })?;
+            replay_batch(&batch, offset, &mut replay)?;
+            next = batch.header.next_offset();
+        }
+        if next <= offset {
+            return Err(LoadError::Short { offset, end });
+        }
+        offset = next;
+    }
+    Ok(())
+}
+
+fn read_chunk(replica: &Replica, offset: Offset, buffer_bytes: usize) -> Result<Vec<u8>, LoadError> {
+    let read = replica.read(offset, buffer_bytes, true, Isolation::ReadUncommitted)?;
+    let mut chunk = Vec::new();
+    if let Some(slice) = read.slice {
+        slice.read_into(&mut chunk).map_err(|source| LoadError::Io { offset, source })?;
+    }
+    Ok(chunk)
+}
+
+fn replay_batch(
+    batch: &Batch<'_>,
+    from: Offset,
+    replay: &mut impl FnMut(&Bytes, Option<&Bytes>) -> Result<(), DecodeError>,
+) -> Result<(), LoadError> {
+    let damaged = |source| LoadError::Batch { offset: batch.header.base_offset, source };
+    batch.verify_crc().map_err(damaged)?;
+    // Ends of transactions; offsets of transactions are not served.
+    if batch.header.is_control() {
+        return Ok(());
+    }
+    let plain = batch.plain_records(BATCH_BYTES_MAX).map_err(damaged)?;
+    for record in Records::new(&batch.header, &plain) {
+        let record = record.map_err(damaged)?;
+        if record.offset < from {
+            continue;
+        }
+        let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
+        let value = record.value.map(Bytes::copy_from_slice);
+        replay(&key, value.as_ref()).map_err(|source| LoadError::Record { offset: record.offset, source })?;
+    }
+    Ok(())
+}
