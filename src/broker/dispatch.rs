@@ -156,7 +156,22 @@ served! {
     ListOffsets 1..=11 => list_offsets (ListOffsetsRequest);
     Metadata 0..=13 => metadata (MetadataRequest);
     ApiVersions 0..=4 => api_versions (ApiVersionsRequest);
+    CreateTopics 0..=7 => create_topics (CreateTopicsRequest);
+    DeleteTopics 0..=6 => delete_topics (DeleteTopicsRequest);
+    DeleteRecords 0..=2 => delete_records (DeleteRecordsRequest);
     InitProducerId 0..=5 => init_producer_id (InitProducerIdRequest);
+    OffsetForLeaderEpoch 2..=4 => offset_for_leader_epoch (OffsetForLeaderEpochRequest);
+    DescribeConfigs 0..=4 => describe_configs (DescribeConfigsRequest);
+    AlterConfigs 0..=2 => alter_configs (AlterConfigsRequest);
+    DescribeLogDirs 0..=5 => describe_log_dirs (DescribeLogDirsRequest);
+    CreatePartitions 0..=3 => create_partitions (CreatePartitionsRequest);
+    IncrementalAlterConfigs 0..=1 => incremental_alter_configs (IncrementalAlterConfigsRequest);
+    DescribeQuorum 0..=2 => describe_quorum (DescribeQuorumRequest);
+    UpdateFeatures 0..=2 => update_features (UpdateFeaturesRequest);
+    DescribeCluster 0..=2 => describe_cluster (DescribeClusterRequest);
+    DescribeProducers 0..=0 => describe_producers (DescribeProducersRequest);
+    ListConfigResources 0..=1 => list_config_resources (ListConfigResourcesRequest);
+    DescribeTopicPartitions 0..=0 => describe_topic_partitions (DescribeTopicPartitionsRequest);
 }
 
 /// Decodes the request in `frame` and starts its handler; true when it is a Produce. Nothing of the handler has

@@ -5,8 +5,11 @@
 
 pub mod authorized_operations;
 mod auto_create;
+mod cluster_view;
+mod config_answers;
 mod connection;
 mod context;
+mod controller_answers;
 pub mod dispatch;
 mod fetch_session;
 pub mod handlers;

@@ -9,11 +9,12 @@
 use std::sync::Arc;
 
 use crate::broker::authorized_operations;
+use crate::broker::cluster_view::{ClusterView, port};
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
 use crate::config;
 use crate::metadata::{ClusterImage, PartitionImage, TopicImage};
-use crate::model::{BrokerId, ErrorCode, TopicId, Uuid, is_internal_topic, validate_topic_name};
+use crate::model::{ErrorCode, TopicId, Uuid, is_internal_topic, validate_topic_name};
 use crate::partition;
 use crate::protocol::messages::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
@@ -25,21 +26,19 @@ pub async fn handle(context: &Context, call: Call, request: MetadataRequest) -> 
     let all = request.topics.is_none() || (call.api_version == 0 && request.topics.as_ref().is_some_and(Vec::is_empty));
     let asked = if all { Vec::new() } else { request.topics.unwrap_or_default() };
     let operations = |asked: bool, all: i32| if asked { all } else { authorized_operations::NOT_ASKED };
-    let mut answer = Answer {
-        listener: Arc::clone(&call.client.listener),
+    let creation_errors = create_missing(context, &context.image(), &asked, request.allow_auto_topic_creation).await;
+    let answer = Answer {
         topic_operations: operations(request.include_topic_authorized_operations, authorized_operations::TOPIC),
-        image: context.image(),
+        view: ClusterView::new(context.image(), Arc::clone(&call.client.listener)),
     };
-    let creation_errors = create_missing(context, &answer.image, &asked, request.allow_auto_topic_creation).await;
-    answer.image = context.image();
     let topics = if all {
-        answer.image.topics().map(|topic| answer.topic(topic)).collect()
+        answer.view.image.topics().map(|topic| answer.topic(topic)).collect()
     } else {
         asked.iter().map(|topic| answer.asked(topic, &creation_errors)).collect()
     };
     MetadataResponse {
         brokers: answer.brokers(),
-        cluster_id: answer.image.cluster_id().map(|id| id.to_string()),
+        cluster_id: answer.view.image.cluster_id().map(|id| id.to_string()),
         // Any broker passes commands on, so each names itself.
         controller_id: context.broker_id.0,
         topics,
@@ -78,30 +77,26 @@ fn auto_creates(context: &Context, image: &ClusterImage) -> bool {
 }
 
 struct Answer {
-    listener: Arc<str>,
     topic_operations: i32,
-    image: Arc<ClusterImage>,
+    view: ClusterView,
 }
 
 impl Answer {
     fn brokers(&self) -> Vec<MetadataResponseBroker> {
-        let active = self.image.brokers().filter(|broker| !broker.fenced);
-        active
-            .filter_map(|broker| {
-                let endpoint = broker.endpoint(&self.listener)?;
-                Some(MetadataResponseBroker {
-                    node_id: broker.id.0,
-                    host: endpoint.host.clone(),
-                    port: i32::try_from(endpoint.port).unwrap_or_default(),
-                    rack: broker.rack.as_deref().map(str::to_owned),
-                })
+        self.view
+            .brokers(false)
+            .map(|(broker, endpoint)| MetadataResponseBroker {
+                node_id: broker.id.0,
+                host: endpoint.host.clone(),
+                port: port(endpoint),
+                rack: broker.rack.as_deref().map(str::to_owned),
             })
             .collect()
     }
 
     fn asked(&self, asked: &MetadataRequestTopic, creation_errors: &[(String, ErrorCode)]) -> MetadataResponseTopic {
         if !asked.topic_id.is_zero() {
-            return match self.image.topic(TopicId(asked.topic_id)) {
+            return match self.view.image.topic(TopicId(asked.topic_id)) {
                 Some(topic) => self.topic(topic),
                 None => self.failed(asked.topic_id, None, ErrorCode::UnknownTopicId),
             };
@@ -109,7 +104,7 @@ impl Answer {
         let Some(name) = asked.name.as_deref() else {
             return self.failed(Uuid::ZERO, None, ErrorCode::UnknownTopicId);
         };
-        if let Some(topic) = self.image.topic_by_name(name) {
+        if let Some(topic) = self.view.image.topic_by_name(name) {
             return self.topic(topic);
         }
         let error = match creation_errors.iter().find(|(created, _)| created == name) {
@@ -145,23 +140,15 @@ impl Answer {
     }
 
     fn partition(&self, partition_index: i32, partition: &PartitionImage) -> MetadataResponsePartition {
-        let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
-        let reachable = |id: BrokerId| {
-            self.image.broker(id).is_some_and(|broker| !broker.fenced && broker.endpoint(&self.listener).is_some())
-        };
-        let error_code = match partition.leader() {
-            Some(leader) if reachable(leader) => ErrorCode::None,
-            Some(_) => ErrorCode::ListenerNotFound,
-            None => ErrorCode::LeaderNotAvailable,
-        };
+        let partition = self.view.partition(partition);
         MetadataResponsePartition {
-            error_code,
+            error_code: partition.error_code,
             partition_index,
-            leader_id: partition.leader.0,
-            leader_epoch: partition.leader_epoch.0,
-            replica_nodes: ids(&partition.replicas),
-            isr_nodes: ids(&partition.isr),
-            offline_replicas: partition.replicas.iter().filter(|&&id| !reachable(id)).map(|id| id.0).collect(),
+            leader_id: partition.leader_id,
+            leader_epoch: partition.leader_epoch,
+            replica_nodes: partition.replicas,
+            isr_nodes: partition.isr,
+            offline_replicas: partition.offline,
         }
     }
 }

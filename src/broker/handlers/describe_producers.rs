@@ -1,0 +1,64 @@
+//! DescribeProducers, version 0 (KIP-664).
+//!
+//! The idempotent and transactional producers whose state a partition keeps, for finding hanging transactions. Answered
+//! by the partition's leader; another broker says NOT_LEADER_OR_FOLLOWER.
+
+use crate::broker::context::Context;
+use crate::broker::dispatch::Call;
+use crate::log::ProducerInfo;
+use crate::partition::PartitionError;
+use crate::protocol::messages::{
+    DescribeProducersPartitionResponse, DescribeProducersRequest, DescribeProducersResponse,
+    DescribeProducersTopicResponse, ProducerState,
+};
+
+/// "Any leader epoch".
+const NO_EPOCH: i32 = -1;
+
+/// Describes producers.
+pub async fn handle(context: &Context, _: Call, request: DescribeProducersRequest) -> DescribeProducersResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partition_indexes.iter();
+        DescribeProducersTopicResponse {
+            partitions: partitions.map(|&index| answer(index, producers(context, &topic.name, index))).collect(),
+            name: topic.name,
+        }
+    });
+    DescribeProducersResponse { throttle_time_ms: 0, topics: topics.collect() }
+}
+
+fn producers(context: &Context, topic: &str, partition: i32) -> Result<Vec<ProducerInfo>, PartitionError> {
+    let replica = context.replicas.find(topic, partition)?;
+    replica.check_leader_epoch(NO_EPOCH)?;
+    Ok(replica.describe_producers())
+}
+
+fn answer(
+    partition_index: i32,
+    producers: Result<Vec<ProducerInfo>, PartitionError>,
+) -> DescribeProducersPartitionResponse {
+    let nothing =
+        DescribeProducersPartitionResponse { partition_index, ..DescribeProducersPartitionResponse::default() };
+    match producers {
+        Ok(producers) => DescribeProducersPartitionResponse {
+            active_producers: producers.into_iter().map(state).collect(),
+            ..nothing
+        },
+        Err(error) => DescribeProducersPartitionResponse {
+            error_code: error.error_code(),
+            error_message: Some(error.to_string()),
+            ..nothing
+        },
+    }
+}
+
+fn state(producer: ProducerInfo) -> ProducerState {
+    ProducerState {
+        producer_id: producer.producer_id.0,
+        producer_epoch: producer.producer_epoch.0.into(),
+        last_sequence: producer.last_sequence,
+        last_timestamp: producer.last_timestamp,
+        coordinator_epoch: producer.coordinator_epoch,
+        current_txn_start_offset: producer.current_txn_start_offset.unwrap_or(-1),
+    }
+}
