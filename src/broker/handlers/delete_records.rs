@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
-use crate::clock;
 use crate::model::Offset;
 use crate::partition::{PartitionError, Replica};
 use crate::protocol::messages::{
@@ -34,7 +33,7 @@ pub async fn handle(context: &Context, _: Call, request: DeleteRecordsRequest) -
 /// Files are renamed on the way, so it goes where blocking is allowed.
 async fn delete(replica: Result<Arc<Replica>, PartitionError>, offset: Offset) -> Result<Offset, PartitionError> {
     let replica = replica?;
-    let deleted = tokio::task::spawn_blocking(move || replica.delete_records(offset, clock::wall())).await;
+    let deleted = tokio::task::spawn_blocking(move || replica.delete_records(offset)).await;
     deleted.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
