@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::{BrokerLifecycle, ClusterError, ControllerCalls};
 use crate::config::StaticConfig;
+use crate::coordinator::GroupCoordinator;
 use crate::metadata::ClusterImage;
 use crate::model::BrokerId;
 use crate::partition::Replicas;
@@ -29,6 +30,8 @@ pub struct Context {
     pub controller: ControllerCalls,
     /// Where this broker stands in its life.
     pub lifecycle: BrokerLifecycle,
+    /// Consumer groups whose coordinator is here.
+    pub groups: Arc<GroupCoordinator>,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Creates topics on first use.

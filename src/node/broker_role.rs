@@ -14,7 +14,8 @@ use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, Produc
 use crate::cluster::{
     BrokerIdentity, BrokerLifecycle, Cluster, ClusterConfig, ImageSubscription, VoterAddress, spawn_or_abort,
 };
-use crate::config::{self, NetworkConfig, ServerConfig};
+use crate::config::{self, GroupConfig, NetworkConfig, ServerConfig};
+use crate::coordinator::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::partition::Replicas;
@@ -162,12 +163,14 @@ fn cluster_config(
 fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, data: &Handle) -> Serving {
     let _entered = data.enter();
     let network = NetworkConfig::resolve(config.layers());
+    let groups = GroupCoordinatorConfig::new(&GroupConfig::resolve(config.layers()), config.expected_brokers());
     let context = Context {
         broker_id: BrokerId(config.node.node_id),
         settings: config.start.clone(),
         replicas: Arc::clone(replicas),
         controller: cluster.calls().clone(),
         lifecycle: cluster.lifecycle().clone(),
+        groups: GroupCoordinator::start(groups, Arc::clone(replicas), cluster.calls().clone(), cluster.image()),
         fetch_sessions: FetchSessions::default(),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
         producer_ids: ProducerIds::default(),
