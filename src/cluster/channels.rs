@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 
 use crate::rpc::controller::controller_client::ControllerClient;
+use crate::rpc::controller::{ProbeRequest, ProbeResponse};
 
 /// Longest wait for a connection to one voter.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -82,6 +83,25 @@ impl Channels {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Channel>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Asks one voter who it is, over a connection of its own. The error says why there is no answer.
+pub async fn probe(voter: &VoterAddress, request: ProbeRequest) -> Result<ProbeResponse, String> {
+    let endpoint = endpoint(voter).map_err(|error| with_causes(&error))?;
+    let channel = endpoint.connect().await.map_err(|error| with_causes(&error))?;
+    let answer = ControllerClient::new(channel).probe(request).await;
+    answer.map(tonic::Response::into_inner).map_err(|status| status.message().to_owned())
+}
+
+/// `error` with all its causes: tonic's own text says only "transport error".
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 fn endpoint(voter: &VoterAddress) -> Result<Endpoint, tonic::transport::Error> {

@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::channels::{Channels, VoterAddress};
+use super::channels::{Channels, VoterAddress, with_causes};
 use super::error::ClusterError;
 use crate::rpc::controller as wire;
 use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
@@ -293,17 +293,6 @@ fn was_not_connected(status: &tonic::Status) -> bool {
         cause = error.source();
     }
     false
-}
-
-/// `error` with all its causes: tonic's own text says only "transport error".
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// True when carrying the command out twice changes no more than carrying it out once: compare-and-sets on an

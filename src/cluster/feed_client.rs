@@ -12,8 +12,8 @@ use bytes::Bytes;
 use prost::Message;
 use tonic::Streaming;
 
-use super::channels::VoterAddress;
-use super::controller_calls::{ControllerCalls, with_causes};
+use super::channels::{VoterAddress, with_causes};
+use super::controller_calls::ControllerCalls;
 use super::error::ClusterError;
 use super::published_image::PublishedImage;
 use crate::metadata::ClusterImage;

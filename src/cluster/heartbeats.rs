@@ -7,8 +7,8 @@ use tokio::time::MissedTickBehavior;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
-use super::channels::VoterAddress;
-use super::controller_calls::{ControllerCalls, with_causes};
+use super::channels::{VoterAddress, with_causes};
+use super::controller_calls::ControllerCalls;
 use super::lifecycle::{BrokerLifecycle, LifecycleState};
 use super::published_image::PublishedImage;
 use crate::model::{BrokerEpoch, ErrorCode};

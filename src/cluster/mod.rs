@@ -22,7 +22,7 @@ mod published_image;
 mod registration;
 mod tasks;
 
-pub use channels::VoterAddress;
+pub use channels::{VoterAddress, probe};
 pub use controller_calls::ControllerCalls;
 pub use error::ClusterError;
 pub use lifecycle::{BrokerLifecycle, LifecycleState};

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::watch;
 
 use crate::log::LogError;
 use crate::metadata::ReplayError;
@@ -73,10 +76,51 @@ pub enum ControllerError {
         /// Why.
         source: ReplayError,
     },
+    /// The writer of log and vote has failed before, or was closed.
+    #[error("the metadata log takes no more writes: {0}")]
+    StoreFailed(String),
     /// The Raft machine stopped.
     #[error("the metadata quorum's machine stopped on this node: {0}")]
     Raft(String),
     /// The controller listener cannot be used.
     #[error("cannot serve on the controller listener: {0}")]
     Listener(#[source] io::Error),
+}
+
+/// Where the controller's parts report a fault that ends it. The first one counts. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct FaultReport {
+    first: watch::Sender<Option<Arc<ControllerError>>>,
+}
+
+impl Default for FaultReport {
+    fn default() -> Self {
+        Self { first: watch::channel(None).0 }
+    }
+}
+
+impl FaultReport {
+    /// Notes a fault.
+    pub fn report(&self, error: ControllerError) -> Arc<ControllerError> {
+        let error = Arc::new(error);
+        tracing::error!(%error, "the controller stops");
+        self.first.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert_with(|| error.clone());
+            is_first
+        });
+        error
+    }
+
+    /// Waits for the first fault.
+    pub async fn wait(&self) -> Arc<ControllerError> {
+        let mut first = self.first.subscribe();
+        loop {
+            if let Some(error) = first.borrow_and_update().clone() {
+                return error;
+            }
+            // No error can come: the sender lives in `self`.
+            let _ = first.changed().await;
+        }
+    }
 }

@@ -126,6 +126,11 @@ impl Liveness {
         overdue
     }
 
+    /// This voter does not act on the sessions any more; how long nobody asked says nothing then.
+    pub fn stand_down(&mut self) {
+        self.expected_at = None;
+    }
+
     /// When `overdue` should be asked again: the earliest moment at which one of the brokers seen there can become
     /// overdue. None when there are none.
     pub fn next_deadline(&self) -> Option<Monotonic> {
@@ -245,6 +250,14 @@ mod tests {
         assert!(liveness.overdue([(ONE, EPOCH)], at(10)).is_empty());
         assert!(liveness.overdue([(ONE, EPOCH)], at(60_000)).is_empty(), "the silence was our own");
         assert_eq!(liveness.overdue([(ONE, EPOCH)], at(63_000)), [(ONE, EPOCH)]);
+    }
+
+    #[test]
+    fn a_new_leader_knows_at_once_who_died_before_it_led() {
+        let mut liveness = heard(0);
+        assert!(liveness.overdue([(ONE, EPOCH)], at(10)).is_empty());
+        liveness.stand_down();
+        assert_eq!(liveness.overdue([(ONE, EPOCH)], at(60_000)), [(ONE, EPOCH)]);
     }
 
     #[test]

@@ -12,11 +12,22 @@
 
 mod config;
 mod error;
+mod feed;
+mod feed_messages;
+mod formation;
+mod handle;
+mod identity;
 mod liveness;
 mod raft;
+mod service;
+mod sessions;
 mod start;
+mod store;
 
 pub use config::{ControllerConfig, RaftTimes};
 pub use error::ControllerError;
 pub use liveness::LivenessLimits;
 pub use start::{Controller, ControllerHandle};
+
+#[cfg(test)]
+mod tests;

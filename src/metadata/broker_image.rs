@@ -61,7 +61,8 @@ impl BrokerImage {
         })
     }
 
-    pub(super) fn to_record(&self) -> RegisterBrokerRecord {
+    /// The record that makes it as it is.
+    pub fn to_record(&self) -> RegisterBrokerRecord {
         RegisterBrokerRecord {
             broker_id: self.id.0,
             broker_epoch: self.epoch.0,

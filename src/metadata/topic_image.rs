@@ -86,7 +86,8 @@ impl PartitionImage {
         })
     }
 
-    pub(super) fn to_record(&self, topic_id: TopicId, partition: i32) -> PartitionRecord {
+    /// The record that makes it as it is.
+    pub fn to_record(&self, topic_id: TopicId, partition: i32) -> PartitionRecord {
         PartitionRecord {
             topic_id: uuid_bytes(topic_id.0),
             partition,

@@ -1,3 +1,16 @@
 //! openraft's side of the house: types, stores, network. Nothing outside of `controller/raft/` names openraft.
 
+mod entry_log;
+mod log_store;
+mod log_writer;
+mod network;
+mod quorum;
+mod quorum_state;
+mod snapshot;
+mod state_machine;
 mod types;
+
+pub use network::MESSAGE_BYTES_MAX;
+pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
+pub use snapshot::{AppliedState, snapshot_header, state_of_header};
+pub use types::{RaftId, Voter};

@@ -1,0 +1,224 @@
+//! The leader's queue of commands: one batch in flight at a time.
+//!
+//! A batch is decided over the applied image, proposed as one entry, and answered when that entry is applied. Because
+//! only one is in flight, the image that the next batch is decided on holds all earlier ones; an entry that still
+//! finds another image (this node lost the lead and won it again, say) is dropped and its callers try again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use prost::Message;
+use rand::RngCore;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::error::{ControllerError, FaultReport};
+use super::identity::Identity;
+use super::raft::{Leadership, Proposed, Quorum};
+use crate::metadata::{Batch, ClusterDefaults, uuid_bytes};
+use crate::model::Uuid;
+use crate::rpc::metadata::{InitializeCluster, MetadataCommand, MetadataReply, metadata_command::Kind};
+
+/// Commands that may wait. Past it, callers wait for a place.
+const QUEUED_MAX: usize = 1_024;
+/// A batch takes what has queued up, up to these bounds.
+const BATCH_COMMANDS_MAX: usize = 256;
+const BATCH_COMMAND_BYTES_MAX: usize = 256 << 10;
+
+/// The answer to a submitted command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Submitted {
+    /// The quorum's answer.
+    Reply(Box<MetadataReply>),
+    /// Nothing was done, or nobody can tell: ask the leader (its `node.id`, when known).
+    NotController(Option<i32>),
+}
+
+/// Puts commands into the queue. Cheap to clone.
+#[derive(Clone)]
+pub struct CommandQueue {
+    sender: mpsc::Sender<Submission>,
+    leadership: watch::Receiver<Leadership>,
+}
+
+struct Submission {
+    command: MetadataCommand,
+    answer: oneshot::Sender<Submitted>,
+}
+
+/// Works the queue off.
+pub struct Decider {
+    queue: mpsc::Receiver<Submission>,
+    quorum: Arc<Quorum>,
+    leadership: watch::Receiver<Leadership>,
+    identity: Arc<Identity>,
+    defaults: ClusterDefaults,
+    faults: FaultReport,
+    /// The term in which this node has applied everything that came before it led.
+    ready_term: Option<u64>,
+}
+
+impl CommandQueue {
+    /// Has the quorum carry out a command, if this node leads it.
+    pub async fn submit(&self, mut command: MetadataCommand) -> Submitted {
+        draw(&mut command);
+        let (answer, outcome) = oneshot::channel();
+        if !self.leadership.borrow().leads || self.sender.send(Submission { command, answer }).await.is_err() {
+            return self.not_controller();
+        }
+        outcome.await.unwrap_or_else(|_| self.not_controller())
+    }
+
+    /// The answer of a node that does not lead.
+    pub fn not_controller(&self) -> Submitted {
+        let leadership = self.leadership.borrow();
+        Submitted::NotController(leadership.leader_node_id.filter(|_| !leadership.leads))
+    }
+}
+
+impl Decider {
+    /// A queue and the task that works it off.
+    pub fn new(
+        quorum: Arc<Quorum>,
+        leadership: watch::Receiver<Leadership>,
+        identity: Arc<Identity>,
+        defaults: ClusterDefaults,
+        faults: FaultReport,
+    ) -> (CommandQueue, Self) {
+        let (sender, queue) = mpsc::channel(QUEUED_MAX);
+        let commands = CommandQueue { sender, leadership: leadership.clone() };
+        (commands, Self { queue, quorum, leadership, identity, defaults, faults, ready_term: None })
+    }
+
+    /// Runs until the queue is closed or the Raft machine fails.
+    pub async fn run(mut self) {
+        let mut queued = VecDeque::new();
+        let mut leadership = self.leadership.clone();
+        loop {
+            let mut received = Vec::new();
+            let outcome = tokio::select! {
+                count = self.queue.recv_many(&mut received, BATCH_COMMANDS_MAX) => {
+                    if count == 0 {
+                        return;
+                    }
+                    queued.extend(received);
+                    self.carry_out_all(&mut queued).await
+                }
+                // A new leader makes itself ready without being asked.
+                changed = leadership.changed() => match changed {
+                    Ok(()) => self.is_ready().await.map(drop),
+                    Err(_) => return,
+                },
+            };
+            if let Err(error) = outcome {
+                self.faults.report(error);
+                return;
+            }
+        }
+    }
+
+    async fn carry_out_all(&mut self, queued: &mut VecDeque<Submission>) -> Result<(), ControllerError> {
+        while !queued.is_empty() {
+            let mut bytes = 0;
+            let fitting = queued.iter().take_while(|next| {
+                bytes += next.command.encoded_len();
+                bytes <= BATCH_COMMAND_BYTES_MAX
+            });
+            let count = fitting.count().max(1);
+            self.carry_out(queued.drain(..count).collect()).await?;
+        }
+        Ok(())
+    }
+
+    async fn carry_out(&mut self, batch: Vec<Submission>) -> Result<(), ControllerError> {
+        if !self.is_ready().await? {
+            self.refuse(batch);
+            return Ok(());
+        }
+        let commands = batch.iter().map(|submission| &submission.command);
+        let (replies, base_index, records) = self.decide(commands);
+        let carried_out = match records.is_empty() {
+            true => self.quorum.confirm_leadership().await,
+            false => self.quorum.propose(base_index, records).await? == Proposed::Replayed,
+        };
+        if !carried_out {
+            self.refuse(batch);
+            return Ok(());
+        }
+        for (submission, reply) in batch.into_iter().zip(replies) {
+            // A caller that went away needs no answer.
+            let _ = submission.answer.send(Submitted::Reply(Box::new(reply)));
+        }
+        Ok(())
+    }
+
+    fn decide<'a>(&self, commands: impl Iterator<Item = &'a MetadataCommand>) -> (Vec<MetadataReply>, i64, Vec<Bytes>) {
+        let image = self.quorum.applied().image();
+        let mut batch = Batch::new(&image, &self.defaults);
+        let replies = commands.map(|command| batch.decide(command)).collect();
+        let base_index = batch.base_index();
+        let records = batch.into_records().iter().map(|record| record.encode_to_vec().into()).collect();
+        (replies, base_index, records)
+    }
+
+    /// True when this node leads and its image holds everything that earlier leaders committed. To get there a new
+    /// leader commits an empty batch: what precedes it in the log is then applied. The first leader of all names the
+    /// cluster before anything else.
+    async fn is_ready(&mut self) -> Result<bool, ControllerError> {
+        let leadership = *self.leadership.borrow();
+        if !leadership.leads {
+            return Ok(false);
+        }
+        if self.ready_term == Some(leadership.term) {
+            return Ok(true);
+        }
+        if !self.quorum.has_applied_all() {
+            let base_index = self.quorum.applied().image().applied_index();
+            if self.quorum.propose(base_index, Vec::new()).await? == Proposed::NotLeader {
+                return Ok(false);
+            }
+        }
+        if self.quorum.applied().image().cluster_id().is_none() && !self.name_cluster().await? {
+            return Ok(false);
+        }
+        self.ready_term = Some(leadership.term);
+        Ok(true)
+    }
+
+    async fn name_cluster(&self) -> Result<bool, ControllerError> {
+        let Some(cluster_id) = self.identity.cluster_id() else { return Ok(false) };
+        let command = InitializeCluster { cluster_id: cluster_id.to_owned() };
+        let command = MetadataCommand { kind: Some(Kind::InitializeCluster(command)) };
+        let (_, base_index, records) = self.decide([&command].into_iter());
+        Ok(self.quorum.propose(base_index, records).await? == Proposed::Replayed)
+    }
+
+    fn refuse(&self, batch: Vec<Submission>) {
+        let leadership = *self.leadership.borrow();
+        let leader = leadership.leader_node_id.filter(|_| !leadership.leads);
+        for submission in batch {
+            let _ = submission.answer.send(Submitted::NotController(leader));
+        }
+    }
+}
+
+/// Fills in what is random: deciding must not draw.
+fn draw(command: &mut MetadataCommand) {
+    let mut random = rand::rng();
+    match &mut command.kind {
+        Some(Kind::CreateTopics(create)) => {
+            for topic in &mut create.topics {
+                topic.placement_seed = random.next_u64();
+                if topic.topic_id.is_empty() {
+                    let mut bytes = [0; 16];
+                    random.fill_bytes(&mut bytes);
+                    topic.topic_id = uuid_bytes(Uuid::from_random_bytes(bytes));
+                }
+            }
+        }
+        Some(Kind::CreatePartitions(create)) => {
+            create.topics.iter_mut().for_each(|topic| topic.placement_seed = random.next_u64());
+        }
+        _ => {}
+    }
+}

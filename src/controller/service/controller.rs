@@ -1,0 +1,245 @@
+//! What brokers, and voters that form a quorum, ask of a controller.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::wrong_target;
+use crate::controller::feed::AppliedMetadata;
+use crate::controller::feed_messages::messages;
+use crate::controller::handle::{CommandQueue, Submitted};
+use crate::controller::identity::Identity;
+use crate::controller::raft::{Leadership, MemberState, Quorum};
+use crate::controller::sessions::Sessions;
+use crate::metadata::uuid_bytes;
+use crate::model::{BrokerEpoch, BrokerId};
+use crate::rpc::controller as wire;
+use crate::rpc::controller::controller_server::Controller;
+
+/// Streams open at once, of both kinds together.
+const STREAMS_MAX: usize = 2_048;
+/// Messages waiting for a slow receiver.
+const QUEUED_MAX: usize = 4;
+
+/// The service for brokers.
+pub struct ControllerService {
+    identity: Arc<Identity>,
+    quorum: Arc<Quorum>,
+    commands: CommandQueue,
+    sessions: Arc<Sessions>,
+    leadership: watch::Receiver<Leadership>,
+    /// Ends all streams.
+    stopping: CancellationToken,
+    streams: Arc<Semaphore>,
+}
+
+type ResponseStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
+impl ControllerService {
+    /// A service with no streams open; `stopping` ends all that will be.
+    pub fn new(
+        identity: Arc<Identity>,
+        quorum: Arc<Quorum>,
+        commands: CommandQueue,
+        sessions: Arc<Sessions>,
+        leadership: watch::Receiver<Leadership>,
+        stopping: CancellationToken,
+    ) -> Self {
+        let streams = Arc::new(Semaphore::new(STREAMS_MAX));
+        Self { identity, quorum, commands, sessions, leadership, stopping, streams }
+    }
+
+    fn check(&self, envelope: Option<&wire::Envelope>) -> Result<(), Status> {
+        check(&self.identity, envelope).map(drop)
+    }
+
+    fn stream_permit(&self) -> Result<OwnedSemaphorePermit, Status> {
+        let permit = self.streams.clone().try_acquire_owned();
+        permit.map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} streams are open already")))
+    }
+
+    fn not_controller(&self) -> wire::NotController {
+        let leader = self.leadership.borrow().leader_node_id;
+        wire::NotController { leader_node_id: leader.unwrap_or(-1) }
+    }
+
+    fn describe(&self) -> Option<wire::QuorumDescription> {
+        let (term, high_watermark, members) = self.quorum.members()?;
+        let now = now_ms();
+        let replica = |member: &MemberState| quorum_replica(member, high_watermark, now);
+        Some(wire::QuorumDescription {
+            leader_node_id: self.identity.node_id,
+            leader_epoch: i64::try_from(term).unwrap_or(i64::MAX),
+            high_watermark: i64::try_from(high_watermark).unwrap_or(i64::MAX),
+            voters: members.iter().filter(|member| member.votes).map(replica).collect(),
+            observers: members.iter().filter(|member| !member.votes).map(replica).collect(),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl Controller for ControllerService {
+    type HeartbeatsStream = ResponseStream<wire::HeartbeatReply>;
+    type WatchMetadataStream = ResponseStream<wire::MetadataFeed>;
+
+    async fn probe(&self, request: Request<wire::ProbeRequest>) -> Result<Response<wire::ProbeResponse>, Status> {
+        self.check(request.get_ref().envelope.as_ref())?;
+        let voters = self.identity.voters.iter().map(|voter| wire::VoterAddress {
+            node_id: voter.node_id,
+            host: voter.host.clone(),
+            port: voter.port.into(),
+        });
+        Ok(Response::new(wire::ProbeResponse {
+            node_id: self.identity.node_id,
+            directory_id: uuid_bytes(self.identity.directory_id.0),
+            cluster_id: self.identity.cluster_id().unwrap_or_default().to_owned(),
+            blank: self.quorum.is_blank(),
+            voters: voters.collect(),
+            leader_node_id: self.leadership.borrow().leader_node_id.unwrap_or(-1),
+        }))
+    }
+
+    async fn submit(&self, request: Request<wire::SubmitRequest>) -> Result<Response<wire::SubmitResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.envelope.as_ref())?;
+        let command = request.command.ok_or_else(|| Status::invalid_argument("the command is missing"))?;
+        use wire::submit_response::Result as Wire;
+        let result = match self.commands.submit(command).await {
+            Submitted::Reply(reply) => Wire::Reply(*reply),
+            Submitted::NotController(leader) => {
+                Wire::NotController(wire::NotController { leader_node_id: leader.unwrap_or(-1) })
+            }
+        };
+        Ok(Response::new(wire::SubmitResponse { result: Some(result) }))
+    }
+
+    async fn heartbeats(
+        &self,
+        request: Request<Streaming<wire::Heartbeat>>,
+    ) -> Result<Response<Self::HeartbeatsStream>, Status> {
+        let permit = self.stream_permit()?;
+        let (replies, stream) = mpsc::channel(QUEUED_MAX);
+        let (identity, sessions, stopping) = (self.identity.clone(), self.sessions.clone(), self.stopping.clone());
+        tokio::spawn(async move {
+            let control = ControlStream { identity, sessions, heartbeats: request.into_inner(), replies };
+            tokio::select! {
+                () = control.run() => {}
+                () = stopping.cancelled() => {}
+            }
+            drop(permit);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn watch_metadata(
+        &self,
+        request: Request<wire::WatchMetadataRequest>,
+    ) -> Result<Response<Self::WatchMetadataStream>, Status> {
+        let request = request.into_inner();
+        self.check(request.envelope.as_ref())?;
+        let permit = self.stream_permit()?;
+        let (items, stream) = mpsc::channel(QUEUED_MAX);
+        let (applied, stopping) = (self.quorum.applied().clone(), self.stopping.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = send_feed(&applied, request.metadata_index, &items) => {}
+                () = items.closed() => {}
+                () = stopping.cancelled() => {}
+            }
+            drop(permit);
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(stream))))
+    }
+
+    async fn describe_quorum(
+        &self,
+        request: Request<wire::DescribeQuorumRequest>,
+    ) -> Result<Response<wire::DescribeQuorumResponse>, Status> {
+        self.check(request.get_ref().envelope.as_ref())?;
+        use wire::describe_quorum_response::Result as Wire;
+        let result = self.describe().map_or_else(|| Wire::NotController(self.not_controller()), Wire::Description);
+        Ok(Response::new(wire::DescribeQuorumResponse { result: Some(result) }))
+    }
+}
+
+/// One broker's control stream.
+struct ControlStream {
+    identity: Arc<Identity>,
+    sessions: Arc<Sessions>,
+    heartbeats: Streaming<wire::Heartbeat>,
+    replies: mpsc::Sender<Result<wire::HeartbeatReply, Status>>,
+}
+
+impl ControlStream {
+    /// Answers heartbeats until the stream breaks, which counts against the broker it spoke for last.
+    async fn run(mut self) {
+        let stream = self.sessions.open_stream();
+        let mut spoke_for = None;
+        while let Ok(Some(heartbeat)) = self.heartbeats.message().await {
+            let reply = match check(&self.identity, heartbeat.envelope.as_ref()) {
+                Ok(envelope) => {
+                    let broker = BrokerId(envelope.source_node_id);
+                    spoke_for = Some((broker, BrokerEpoch(heartbeat.broker_epoch)));
+                    Ok(self.sessions.on_heartbeat(broker, &heartbeat, stream).await)
+                }
+                Err(status) => Err(status),
+            };
+            if self.replies.send(reply).await.is_err() {
+                break;
+            }
+        }
+        if let Some((broker, broker_epoch)) = spoke_for {
+            self.sessions.on_stream_broken(broker, broker_epoch, stream);
+        }
+    }
+}
+
+/// Sends what follows `index`, for ever, or until the receiver goes away.
+async fn send_feed(
+    applied: &AppliedMetadata,
+    mut index: i64,
+    items: &mpsc::Sender<Result<wire::MetadataFeed, Status>>,
+) {
+    loop {
+        let item = applied.next(index).await;
+        index = item.end_index();
+        for message in messages(&item) {
+            if items.send(Ok(message)).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+fn check<'a>(identity: &Identity, envelope: Option<&'a wire::Envelope>) -> Result<&'a wire::Envelope, Status> {
+    let envelope = envelope.ok_or_else(|| Status::invalid_argument("the envelope is missing"))?;
+    identity.check_node_id(envelope.target_node_id).map_err(wrong_target)?;
+    identity.check_cluster_id(&envelope.cluster_id).map_err(wrong_target)?;
+    Ok(envelope)
+}
+
+/// A member as DescribeQuorum shows it. One that holds everything committed was caught up when it last fetched.
+fn quorum_replica(member: &MemberState, high_watermark: u64, now: i64) -> wire::QuorumReplica {
+    let last_fetch_timestamp_ms = if member.is_self { now } else { member.last_fetch_ms.unwrap_or(-1) };
+    let caught_up = member.log_end_offset >= high_watermark;
+    wire::QuorumReplica {
+        node_id: member.voter.node_id,
+        directory_id: uuid_bytes(member.voter.directory_id),
+        host: member.voter.host.clone(),
+        port: member.voter.port.into(),
+        log_end_offset: i64::try_from(member.log_end_offset).unwrap_or(i64::MAX),
+        last_fetch_timestamp_ms,
+        last_caught_up_timestamp_ms: if caught_up { last_fetch_timestamp_ms } else { -1 },
+    }
+}
+
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
