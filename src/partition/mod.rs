@@ -9,6 +9,8 @@ mod flusher;
 mod housekeeping;
 mod replica;
 mod replicas;
+#[cfg(test)]
+mod tests;
 mod waiters;
 
 pub use config::{BrokerLayers, ReplicaConfig, broker_layers};

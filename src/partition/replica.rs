@@ -5,7 +5,7 @@
 //! atomically and never take the lock.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -199,8 +199,11 @@ impl Replica {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic under this lock means that a broken invariant was found: the process must not go on with it.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(|_| {
+            // A panic under this lock means that an invariant was found broken: better stop than go on with it.
+            tracing::error!(partition = %self.topic_partition, "a bug broke this partition; the process ends");
+            std::process::abort()
+        })
     }
 
     fn not_leader(&self) -> PartitionError {

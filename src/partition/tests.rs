@@ -1,0 +1,227 @@
+//! Replicas over a real directory, led through changes of the metadata.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::config::StaticConfig;
+use crate::log::TimestampTarget;
+use crate::metadata::{ClusterImage, ImageDelta, uuid_bytes};
+use crate::model::{BrokerId, ErrorCode, LeaderEpoch, Uuid, Wall};
+use crate::record::BatchBuilder;
+use crate::rpc::metadata::{
+    ConfigRecord, MetadataRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
+};
+
+use super::{AppendRequest, Isolation, PartitionError, Replica, Replicas, ReplicasConfig};
+
+const ME: i32 = 1;
+
+/// A broker's replicas with the metadata they follow.
+struct World {
+    replicas: Arc<Replicas>,
+    image: ClusterImage,
+}
+
+impl World {
+    fn open(path: &Path, image: ClusterImage) -> Self {
+        let replicas = Replicas::open(ReplicasConfig {
+            broker_id: BrokerId(ME),
+            log_dirs: vec![path.to_owned()],
+            clean: false,
+            open_files_max: 100,
+            recovery_threads: 2,
+            retention_interval: std::time::Duration::from_secs(300),
+            replica_lag_time_max_ms: 30_000,
+            settings: Arc::new(StaticConfig::default()),
+        });
+        let world = Self { replicas: replicas.unwrap(), image };
+        world.replicas.apply(&ImageDelta::between(ClusterImage::default(), world.image.clone()));
+        world
+    }
+
+    fn new(path: &Path) -> Self {
+        let mut world = Self::open(path, ClusterImage::default());
+        let broker = RegisterBrokerRecord {
+            broker_id: ME,
+            broker_epoch: 1,
+            incarnation_id: uuid_bytes(Uuid([9; 16])),
+            ..Default::default()
+        };
+        world.apply([broker.into()]);
+        world
+    }
+
+    fn apply(&mut self, records: impl IntoIterator<Item = MetadataRecord>) {
+        let old = self.image.clone();
+        for record in records {
+            self.image.replay(&record, self.image.applied_index() + 1).unwrap();
+        }
+        self.replicas.apply(&ImageDelta::between(old, self.image.clone()));
+    }
+
+    fn create(&mut self, name: &str, id: u8, leader_epoch: i32) {
+        let topic_id = uuid_bytes(Uuid([id; 16]));
+        let topic = TopicRecord { name: name.to_owned(), topic_id: topic_id.clone() };
+        let partition = PartitionRecord {
+            topic_id,
+            replicas: vec![ME],
+            isr: vec![ME],
+            leader: ME,
+            leader_epoch,
+            last_known_leader: -1,
+            ..Default::default()
+        };
+        self.apply([topic.into(), partition.into()]);
+    }
+
+    fn remove(&mut self, id: u8) {
+        self.apply([RemoveTopicRecord { topic_id: uuid_bytes(Uuid([id; 16])) }.into()]);
+    }
+
+    fn replica(&self, topic: &str) -> Arc<Replica> {
+        self.replicas.find(topic, 0).unwrap()
+    }
+}
+
+fn batch(values: &[&str]) -> Bytes {
+    let mut builder = BatchBuilder::new();
+    for (at, value) in values.iter().enumerate() {
+        builder.append(1_000 + at as i64, None, Some(value.as_bytes()), &[]);
+    }
+    builder.build()
+}
+
+fn internal(replica: &Replica, values: &[&str]) -> AppendRequest {
+    AppendRequest::internal(batch(values), replica.leader_epoch().unwrap_or(LeaderEpoch(0)))
+}
+
+fn append(replica: &Replica, values: &[&str]) -> i64 {
+    replica.append(internal(replica, values), Wall(5_000)).unwrap().base_offset
+}
+
+fn read(replica: &Replica, offset: i64) -> Vec<u8> {
+    let read = replica.read(offset, 1 << 20, true, Isolation::ReadUncommitted).unwrap();
+    let mut bytes = Vec::new();
+    read.slice.into_iter().for_each(|slice| slice.read_into(&mut bytes).unwrap());
+    bytes
+}
+
+#[test]
+fn what_is_appended_is_committed_and_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    let replica = world.replica("t");
+    assert_eq!((append(&replica, &["a", "b"]), append(&replica, &["c"])), (0, 2));
+    assert_eq!((replica.high_watermark(), replica.log_end_offset()), (3, 3));
+    let bytes = read(&replica, 1);
+    assert!(bytes.windows(1).any(|w| w == b"a"), "the whole batch that holds offset 1");
+    let latest = replica.offset_for(TimestampTarget::Latest, Isolation::ReadUncommitted).unwrap().unwrap();
+    assert_eq!((latest.offset, latest.timestamp), (3, -1));
+    let at = replica.offset_for(TimestampTarget::At(1_001), Isolation::ReadUncommitted).unwrap().unwrap();
+    assert_eq!(at.offset, 1);
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn records_and_leadership_survive_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    append(&world.replica("t"), &["a", "b"]);
+    // Not closed: as after a kill.
+    let image = world.image.clone();
+    drop(world);
+    let world = World::open(folder.path(), image);
+    let replica = world.replica("t");
+    assert_eq!((replica.log_end_offset(), replica.high_watermark()), (2, 2));
+    assert_eq!(append(&replica, &["c"]), 2);
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn a_topic_deleted_and_created_anew_starts_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    let old = world.replica("t");
+    append(&old, &["old"]);
+    world.remove(1);
+    assert_eq!(world.replicas.find("t", 0).unwrap_err().error_code(), ErrorCode::UnknownTopicOrPartition);
+    let refused = old.append(internal(&old, &["late"]), Wall(0)).unwrap_err();
+    assert_eq!(refused.error_code(), ErrorCode::NotLeaderOrFollower);
+    world.create("t", 2, 0);
+    assert_eq!(append(&world.replica("t"), &["new"]), 0);
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn a_topic_recreated_while_this_broker_was_away_starts_empty() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    append(&world.replica("t"), &["old"]);
+    world.replicas.close().unwrap();
+    let mut elsewhere = World::new(tempfile::tempdir().unwrap().path());
+    elsewhere.create("t", 2, 0);
+    let world = World::open(folder.path(), elsewhere.image.clone());
+    assert_eq!(world.replica("t").log_end_offset(), 0);
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn epochs_and_offsets_outside_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 5);
+    let replica = world.replica("t");
+    append(&replica, &["a"]);
+    let code = |asked| replica.check_leader_epoch(asked).map_err(|error| error.error_code());
+    assert!(code(5).is_ok() && code(-1).is_ok());
+    assert_eq!(code(4), Err(ErrorCode::FencedLeaderEpoch));
+    assert_eq!(code(6), Err(ErrorCode::UnknownLeaderEpoch));
+    for offset in [-1, 2, i64::MAX] {
+        let outside = replica.read(offset, 100, true, Isolation::ReadUncommitted);
+        assert!(matches!(outside, Err(PartitionError::OffsetOutOfRange { .. })), "{offset}");
+    }
+    assert!(replica.read(1, 100, true, Isolation::ReadUncommitted).unwrap().slice.is_none(), "the end is inside");
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn a_changed_topic_config_acts_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    let replica = world.replica("t");
+    let key = |key: &str, value: &str| ConfigRecord {
+        resource_type: 2,
+        resource_name: "t".to_owned(),
+        key: key.to_owned(),
+        value: Some(value.to_owned()),
+    };
+    world.apply([key("max.message.bytes", "100").into()]);
+    let large = "x".repeat(200);
+    let refused = replica.append(internal(&replica, &[&large]), Wall(0)).unwrap_err();
+    assert_eq!(refused.error_code(), ErrorCode::MessageTooLarge);
+    world.replicas.close().unwrap();
+}
+
+#[test]
+fn deleted_records_are_gone_and_the_start_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    let replica = world.replica("t");
+    append(&replica, &["a", "b", "c"]);
+    assert_eq!(replica.delete_records(2).unwrap(), 2);
+    assert!(matches!(
+        replica.read(0, 100, true, Isolation::ReadUncommitted),
+        Err(PartitionError::OffsetOutOfRange { .. })
+    ));
+    assert!(matches!(replica.delete_records(4), Err(PartitionError::OffsetOutOfRange { .. })));
+    assert_eq!(replica.delete_records(-1).unwrap(), 3);
+    world.replicas.close().unwrap();
+}
