@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::model::{Offset, TopicPartition};
+use crate::model::{CLUSTER_METADATA_TOPIC, Offset, TopicPartition};
 
 use super::checkpoint::{PartitionOffsets, format_offsets, read_offsets};
 use super::disk::Disk;
@@ -128,11 +128,13 @@ impl<D: Disk> DataDirectory<D> {
         self.inner.path.join(partition_directory_name(partition))
     }
 
-    /// The partitions that have a directory here, in the order of their names.
+    /// The partitions that have a directory here, in the order of their names. The metadata quorum's log, which may
+    /// lie among them, is none of them.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, LogError> {
         let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
         let directories = entries.into_iter().filter(|entry| entry.is_dir);
-        Ok(directories.filter_map(|entry| parse_partition_directory_name(&entry.name)).collect())
+        let partitions = directories.filter_map(|entry| parse_partition_directory_name(&entry.name));
+        Ok(partitions.filter(|partition| *partition.topic != *CLUSTER_METADATA_TOPIC).collect())
     }
 
     /// Removes the directories of deleted partitions; the number removed. Also once at start.
@@ -282,6 +284,13 @@ mod tests {
         assert_eq!(directory.high_watermark(&partition), Some(5));
         assert_eq!(directory.recovery_point(&partition), Some(7));
         assert_eq!(directory.log_start_offset(&partition), Some(2));
+    }
+
+    #[test]
+    fn the_metadata_log_is_no_partition() {
+        let disk = disk_with_partition(&TopicPartition::new("a", 0));
+        disk.create_dir(Path::new("/data/__cluster_metadata-0")).unwrap();
+        assert_eq!(open(&disk).partitions().unwrap(), [TopicPartition::new("a", 0)]);
     }
 
     #[test]

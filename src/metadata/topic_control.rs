@@ -10,7 +10,7 @@ use super::placement::{Shape, place};
 use super::record::{uuid_bytes, uuid_from_bytes};
 use super::replay::collision_name;
 use super::topic_image::{TopicImage, broker_ids, raw_ids};
-use crate::model::{BrokerId, ErrorCode, TopicId, validate_topic_name};
+use crate::model::{BrokerId, CLUSTER_METADATA_TOPIC, ErrorCode, TopicId, validate_topic_name};
 use crate::rpc::metadata::{
     ConfigEntry, ConfigRecord, CreatableTopic, CreatableTopicResult, CreateTopics, CreateTopicsReply, DeletableTopic,
     DeleteTopics, LeaderRecoveryState, PartitionRecord, RemoveTopicRecord, ReplicaAssignment, TopicRecord, TopicResult,
@@ -101,6 +101,9 @@ fn try_create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic) -> Result<Vec
 fn check_name(image: &ClusterImage, name: &str) -> Result<(), Refusal> {
     let invalid = |message| Refusal::new(ErrorCode::InvalidTopicException, message);
     validate_topic_name(name).map_err(|error| invalid(error.to_string()))?;
+    if name == CLUSTER_METADATA_TOPIC {
+        return Err(Refusal::new(ErrorCode::InvalidRequest, format!("{name} is the metadata quorum's own log")));
+    }
     if image.topic_id(name).is_some() {
         return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("topic {name} exists already")));
     }

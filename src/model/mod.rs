@@ -19,6 +19,7 @@ pub use ids::{
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use time::{Monotonic, Wall};
 pub use topic_name::{
-    CONSUMER_OFFSETS_TOPIC, InvalidTopicName, TRANSACTION_STATE_TOPIC, is_internal_topic, validate_topic_name,
+    CLUSTER_METADATA_TOPIC, CONSUMER_OFFSETS_TOPIC, InvalidTopicName, TRANSACTION_STATE_TOPIC, is_internal_topic,
+    validate_topic_name,
 };
 pub use uuid::{InvalidUuid, Uuid};

@@ -5,6 +5,9 @@ pub const CONSUMER_OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// Holds the state of all transactions.
 pub const TRANSACTION_STATE_TOPIC: &str = "__transaction_state";
 
+/// The name that the metadata quorum's log goes by: its directory lies beside those of topics. No topic has it.
+pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Kafka's limit; a directory name adds `-<partition>` and stays below 255 bytes.
 const NAME_LENGTH_MAX: usize = 249;
 

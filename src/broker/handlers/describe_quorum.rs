@@ -8,20 +8,19 @@
 use crate::broker::context::{CONTROLLER_TIMEOUT, Context};
 use crate::broker::dispatch::Call;
 use crate::cluster::ClusterError;
-use crate::model::{ErrorCode, Uuid};
+use crate::model::{CLUSTER_METADATA_TOPIC, ErrorCode, Uuid};
 use crate::protocol::messages::{
     DescribeQuorumListener, DescribeQuorumNode, DescribeQuorumPartitionResponse, DescribeQuorumReplicaState,
     DescribeQuorumRequest, DescribeQuorumResponse, DescribeQuorumTopicResponse,
 };
 use crate::rpc::controller::{QuorumDescription, QuorumReplica};
 
-const METADATA_TOPIC: &str = "__cluster_metadata";
 /// The listener that controllers speak to each other on.
 const CONTROLLER_LISTENER: &str = "CONTROLLER";
 
 /// Describes the quorum.
 pub async fn handle(context: &Context, _: Call, request: DescribeQuorumRequest) -> DescribeQuorumResponse {
-    let is_quorum = |topic: &str, partition: i32| topic == METADATA_TOPIC && partition == 0;
+    let is_quorum = |topic: &str, partition: i32| topic == CLUSTER_METADATA_TOPIC && partition == 0;
     let is_asked = request
         .topics
         .iter()
@@ -52,7 +51,7 @@ fn unknown(partition_index: i32) -> DescribeQuorumPartitionResponse {
     DescribeQuorumPartitionResponse {
         partition_index,
         error_code: ErrorCode::UnknownTopicOrPartition,
-        error_message: Some(format!("only partition 0 of {METADATA_TOPIC} is kept by the quorum")),
+        error_message: Some(format!("only partition 0 of {CLUSTER_METADATA_TOPIC} is kept by the quorum")),
         ..DescribeQuorumPartitionResponse::default()
     }
 }
