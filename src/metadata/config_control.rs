@@ -37,8 +37,7 @@ pub(super) fn alter_configs(draft: &mut Draft<'_>, command: &AlterConfigs) -> Re
         let entries = &change.configs;
         (change.resource.clone().unwrap_or_default(), move |_: &ConfigResource, _: &ConfigImage| {
             distinct_keys(entries.iter().map(|entry| entry.key.as_str()))?;
-            let value = |entry: &proto::ConfigEntry| Some((entry.key.clone(), entry.value.clone()?));
-            Ok(entries.iter().filter_map(value).collect())
+            entries.iter().map(|entry| Ok((entry.key.clone(), some_value(&entry.key, entry.value.clone())?))).collect()
         })
     });
     alter(draft, changes.collect(), command.validate_only)
@@ -157,6 +156,10 @@ fn distinct_keys<'a>(keys: impl Iterator<Item = &'a str>) -> Result<(), Refusal>
         }
     }
     Ok(())
+}
+
+fn some_value(key: &str, value: Option<String>) -> Result<String, Refusal> {
+    value.ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, format!("{key} has no value")))
 }
 
 /// What a list starts from when it is not set: as in Kafka the key's own default, whatever brokers override.

@@ -44,3 +44,8 @@ pub use image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
 pub use record::{uuid_bytes, uuid_from_bytes};
 pub use replay::ReplayError;
 pub use topic_image::{PartitionImage, TopicImage};
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod script_tests;

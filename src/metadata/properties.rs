@@ -1,0 +1,457 @@
+//! Random histories: whatever is asked in whatever order, the invariants hold and nothing panics.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::model::{BrokerId, TopicId, Uuid};
+use crate::rpc::metadata::{self as proto, LeaderRecoveryState, MetadataCommand, metadata_command::Kind as Command};
+
+const BROKERS: i32 = 4;
+const TOPICS: [&str; 4] = ["a", "b", "x.y", "x_y"];
+
+/// What must hold of every image between two commands.
+pub(super) fn check_invariants(image: &ClusterImage, defaults: &ClusterDefaults) {
+    let records = image.to_records();
+    let restored = ClusterImage::restore(&records, image.applied_index()).expect("a snapshot can be restored");
+    assert!(restored == *image, "{image:?} became {restored:?}");
+    assert_eq!(restored.digest(), image.digest());
+    for topic in image.topics() {
+        assert_eq!(image.topic_id(&topic.name), Some(topic.id));
+        for (index, partition) in topic.partitions() {
+            check_partition(image, partition, min_isr(image, defaults, topic, partition))
+                .unwrap_or_else(|broken| panic!("{}-{index}: {broken}: {partition:?}", topic.name));
+        }
+    }
+}
+
+fn check_partition(image: &ClusterImage, partition: &PartitionImage, min_isr: usize) -> Result<(), &'static str> {
+    let PartitionImage { replicas, isr, elr, leader, last_known_leader, .. } = partition;
+    let in_order = |some: &[BrokerId]| {
+        let ordered: Vec<_> = replicas.iter().copied().filter(|replica| some.contains(replica)).collect();
+        ordered == some
+    };
+    let holds = [
+        (!replicas.is_empty() && replicas.iter().collect::<BTreeSet<_>>().len() == replicas.len(), "replicas"),
+        (in_order(isr), "the ISR is among the replicas, in their order"),
+        (in_order(elr), "the ELR is among the replicas, in their order"),
+        (isr.iter().all(|member| !elr.contains(member)), "ISR and ELR are disjoint"),
+        (isr.iter().all(|member| image.is_active(*member)), "the ISR is active"),
+        (isr.len() < min_isr || elr.is_empty(), "a sufficient ISR has no ELR beside it"),
+        (isr.is_empty() == (*leader == BrokerId::NONE), "there is a leader when there is an ISR"),
+        (isr.is_empty() || isr.contains(leader), "the leader is in the ISR"),
+        (isr.is_empty() == (*last_known_leader != BrokerId::NONE), "a last known leader when there is no ISR"),
+        (partition.leader_epoch.0 <= partition.partition_epoch.0, "a new leader is a change"),
+    ];
+    match holds.into_iter().find(|(holds, _)| !holds) {
+        Some((_, what)) => Err(what),
+        None => Ok(()),
+    }
+}
+
+/// The effective minimum, worked out once more.
+fn min_isr(image: &ClusterImage, defaults: &ClusterDefaults, topic: &TopicImage, partition: &PartitionImage) -> usize {
+    let of = |resource| image.config_value(&resource, "min.insync.replicas").map(|value| value.parse::<usize>());
+    let set = of(ConfigResource::topic(&topic.name)).or_else(|| of(ConfigResource::default_broker()));
+    let configured = set.map_or(defaults.min_insync_replicas as usize, |value| value.expect("validated"));
+    configured.min(partition.replicas.len())
+}
+
+/// One step of a random history. Small numbers pick among what exists.
+#[derive(Clone, Debug)]
+enum Op {
+    Register {
+        broker: i32,
+        new_incarnation: bool,
+        directory: u8,
+        tail_is_whole: bool,
+    },
+    Fence {
+        broker: i32,
+        stale: bool,
+    },
+    Unfence {
+        broker: i32,
+        stale: bool,
+    },
+    ShutDown {
+        broker: i32,
+    },
+    Unregister {
+        broker: i32,
+    },
+    CreateTopic {
+        topic: usize,
+        partitions: i32,
+        factor: i32,
+        seed: u64,
+        validate_only: bool,
+    },
+    CreateAssigned {
+        topic: usize,
+        assignments: Vec<Vec<i32>>,
+    },
+    CreatePartitions {
+        topic: usize,
+        count: i32,
+    },
+    DeleteTopic {
+        topic: usize,
+    },
+    AlterPartition {
+        topic: usize,
+        partition: i32,
+        isr: Vec<i32>,
+        epoch_delta: i32,
+        recovering: bool,
+    },
+    Elect {
+        topic: usize,
+        partition: i32,
+        kind: i32,
+        everywhere: bool,
+    },
+    SetConfig {
+        topic: Option<usize>,
+        key: usize,
+        value: usize,
+        operation: i32,
+    },
+    ReplaceConfigs {
+        topic: usize,
+        key: usize,
+        value: usize,
+    },
+    AllocateProducerIds {
+        broker: i32,
+    },
+    UpdateFeature {
+        level: i32,
+        upgrade_type: i32,
+    },
+    /// The leader commits a record: from now on only the ISR is known to hold everything.
+    Commit {
+        topic: usize,
+        partition: i32,
+    },
+}
+
+fn odd_number() -> impl Strategy<Value = i32> {
+    prop_oneof![6 => 1..4_i32, 1 => prop::sample::select(vec![-2, -1, 0, 99, i32::MIN, i32::MAX])]
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let broker = 1..=BROKERS;
+    let topic = 0..TOPICS.len();
+    let replicas = prop::collection::vec(0..=BROKERS, 0..4);
+    let rarely = || prop::bool::weighted(0.1);
+    prop_oneof![
+        6 => (broker.clone(), prop::bool::weighted(0.9), 0..3_u8, any::<bool>()).prop_map(
+            |(broker, new_incarnation, directory, tail_is_whole)|
+                Op::Register { broker, new_incarnation, directory, tail_is_whole }),
+        6 => (broker.clone(), rarely()).prop_map(|(broker, stale)| Op::Fence { broker, stale }),
+        12 => (broker.clone(), rarely()).prop_map(|(broker, stale)| Op::Unfence { broker, stale }),
+        2 => broker.clone().prop_map(|broker| Op::ShutDown { broker }),
+        1 => broker.clone().prop_map(|broker| Op::Unregister { broker }),
+        4 => (topic.clone(), odd_number(), odd_number(), any::<u64>(), rarely()).prop_map(
+            |(topic, partitions, factor, seed, validate_only)|
+                Op::CreateTopic { topic, partitions, factor, seed, validate_only }),
+        3 => (topic.clone(), prop::collection::vec(replicas.clone(), 0..3))
+            .prop_map(|(topic, assignments)| Op::CreateAssigned { topic, assignments }),
+        2 => (topic.clone(), odd_number()).prop_map(|(topic, count)| Op::CreatePartitions { topic, count }),
+        1 => topic.clone().prop_map(|topic| Op::DeleteTopic { topic }),
+        16 => (topic.clone(), 0..4_i32, replicas, prop_oneof![9 => Just(0), 1 => Just(-1), 1 => Just(1)], rarely())
+            .prop_map(|(topic, partition, isr, epoch_delta, recovering)|
+                Op::AlterPartition { topic, partition, isr, epoch_delta, recovering }),
+        3 => (topic.clone(), 0..4_i32, -1..3_i32, rarely()).prop_map(
+            |(topic, partition, kind, everywhere)| Op::Elect { topic, partition, kind, everywhere }),
+        4 => (prop::option::weighted(0.8, topic.clone()), 0..4_usize, 0..4_usize, -1..5_i32).prop_map(
+            |(topic, key, value, operation)| Op::SetConfig { topic, key, value, operation }),
+        1 => (topic.clone(), 0..4_usize, 0..4_usize)
+            .prop_map(|(topic, key, value)| Op::ReplaceConfigs { topic, key, value }),
+        1 => broker.prop_map(|broker| Op::AllocateProducerIds { broker }),
+        1 => (-1..4_i32, 0..4_i32).prop_map(|(level, upgrade_type)| Op::UpdateFeature { level, upgrade_type }),
+        6 => (topic, 0..4_i32).prop_map(|(topic, partition)| Op::Commit { topic, partition }),
+    ]
+}
+
+/// A controller, and what a leader's word has made true of the logs behind the metadata.
+struct World {
+    image: ClusterImage,
+    defaults: ClusterDefaults,
+    /// Which brokers are known to hold every committed record of a partition.
+    complete: BTreeMap<(TopicId, i32), BTreeSet<BrokerId>>,
+    /// Whether unclean election is enabled for some topic at some time.
+    unclean_enabled: bool,
+    drawn: u128,
+    next_producer_id: i64,
+}
+
+impl World {
+    fn draw(&mut self) -> Bytes {
+        self.drawn += 1;
+        uuid_bytes(Uuid(self.drawn.to_be_bytes()))
+    }
+
+    fn epoch(&self, broker: i32) -> i64 {
+        self.image.broker(BrokerId(broker)).map_or(-1, |broker| broker.epoch.0)
+    }
+
+    fn step(&mut self, op: &Op) {
+        if let Op::Commit { topic, partition } = *op {
+            return self.commit(TOPICS[topic], partition);
+        }
+        let command = MetadataCommand { kind: Some(self.command(op)) };
+        let before = self.image.clone();
+        let mut batch = Batch::new(&before, &self.defaults);
+        let reply = batch.decide(&command);
+        let expected = batch.image().clone();
+        let records = batch.into_records();
+        assert!(reply.error_code == 0 || records.is_empty(), "a refusal leaves no record: {reply:?}");
+        assert_eq!(reply.metadata_index, expected.applied_index());
+        self.image.replay_all(&records).expect("what was decided can be replayed");
+        assert!(self.image == expected);
+        check_invariants(&self.image, &self.defaults);
+        self.check_step(op, &before);
+        self.check_producer_ids(&reply);
+        check_delta(before, self.image.clone());
+    }
+
+    fn command(&mut self, op: &Op) -> Command {
+        match op.clone() {
+            Op::Register { broker, new_incarnation, directory, tail_is_whole } => {
+                let known = self.image.broker(BrokerId(broker)).map(|broker| uuid_bytes(broker.incarnation_id));
+                let incarnation_id = known.filter(|_| !new_incarnation).unwrap_or_else(|| self.draw());
+                Command::RegisterBroker(proto::RegisterBroker {
+                    broker_id: broker,
+                    incarnation_id,
+                    directory_ids: (0..directory).map(|d| uuid_bytes(Uuid([broker as u8 * 16 + d; 16]))).collect(),
+                    endpoints: vec![proto::Endpoint::default()],
+                    rack: (broker > 2).then(|| "rack".to_owned()),
+                    features: supported_features(),
+                    previous_broker_epoch: if tail_is_whole { self.epoch(broker) } else { -1 },
+                    ..Default::default()
+                })
+            }
+            Op::Fence { broker, stale } => Command::FenceBroker(proto::FenceBroker {
+                broker_id: broker,
+                broker_epoch: self.epoch(broker) - i64::from(stale),
+            }),
+            Op::Unfence { broker, stale } => Command::UnfenceBroker(proto::UnfenceBroker {
+                broker_id: broker,
+                broker_epoch: self.epoch(broker),
+                current_metadata_index: if stale { 0 } else { self.image.applied_index() },
+            }),
+            Op::ShutDown { broker } => Command::BeginControlledShutdown(proto::BeginControlledShutdown {
+                broker_id: broker,
+                broker_epoch: self.epoch(broker),
+            }),
+            Op::Unregister { broker } => Command::UnregisterBroker(proto::UnregisterBroker { broker_id: broker }),
+            Op::CreateTopic { topic, partitions, factor, seed, validate_only } => {
+                let topic = proto::CreatableTopic {
+                    name: TOPICS[topic].to_owned(),
+                    num_partitions: partitions,
+                    replication_factor: factor,
+                    topic_id: self.draw(),
+                    placement_seed: seed,
+                    ..Default::default()
+                };
+                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only })
+            }
+            Op::CreateAssigned { topic, assignments } => {
+                let assignments = (0..).zip(assignments);
+                let topic = proto::CreatableTopic {
+                    name: TOPICS[topic].to_owned(),
+                    num_partitions: -1,
+                    replication_factor: -1,
+                    assignments: assignments
+                        .map(|(partition, replicas)| proto::ReplicaAssignment { partition, replicas })
+                        .collect(),
+                    topic_id: self.draw(),
+                    ..Default::default()
+                };
+                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only: false })
+            }
+            Op::CreatePartitions { topic, count } => {
+                let topic = proto::TopicPartitions { name: TOPICS[topic].to_owned(), count, ..Default::default() };
+                Command::CreatePartitions(proto::CreatePartitions { topics: vec![topic], validate_only: false })
+            }
+            Op::DeleteTopic { topic } => {
+                let topic = Some(proto::deletable_topic::Topic::Name(TOPICS[topic].to_owned()));
+                Command::DeleteTopics(proto::DeleteTopics { topics: vec![proto::DeletableTopic { topic }] })
+            }
+            Op::AlterPartition { topic, partition, isr, epoch_delta, recovering } => {
+                self.proposal(TOPICS[topic], partition, isr, epoch_delta, recovering)
+            }
+            Op::Elect { topic, partition, kind, everywhere } => {
+                let named = proto::NamedPartition { topic: TOPICS[topic].to_owned(), partition };
+                let partitions = (!everywhere).then(|| proto::NamedPartitions { partitions: vec![named] });
+                Command::ElectLeaders(proto::ElectLeaders { kind, partitions })
+            }
+            Op::SetConfig { topic, key, value, operation } => {
+                let (key, value) = config(key, value);
+                let resource = Some(match topic {
+                    Some(topic) => proto::ConfigResource { resource_type: 2, resource_name: TOPICS[topic].to_owned() },
+                    None => proto::ConfigResource { resource_type: 4, resource_name: String::new() },
+                });
+                let operations = vec![proto::ConfigOperation { key, operation, value: Some(value) }];
+                let resources = vec![proto::IncrementalConfigChange { resource, operations }];
+                Command::IncrementalAlterConfigs(proto::IncrementalAlterConfigs { resources, validate_only: false })
+            }
+            Op::ReplaceConfigs { topic, key, value } => {
+                let (key, value) = config(key, value);
+                let resource =
+                    Some(proto::ConfigResource { resource_type: 2, resource_name: TOPICS[topic].to_owned() });
+                let configs = vec![proto::ConfigEntry { key, value: Some(value) }];
+                let resources = vec![proto::ConfigReplacement { resource, configs }];
+                Command::AlterConfigs(proto::AlterConfigs { resources, validate_only: false })
+            }
+            Op::AllocateProducerIds { broker } => Command::AllocateProducerIds(proto::AllocateProducerIds {
+                broker_id: broker,
+                broker_epoch: self.epoch(broker),
+            }),
+            Op::UpdateFeature { level, upgrade_type } => Command::UpdateFeatures(proto::UpdateFeatures {
+                updates: vec![proto::FeatureUpdate { name: "ottla.version".to_owned(), level, upgrade_type }],
+                validate_only: false,
+            }),
+            Op::Commit { .. } => unreachable!("no command"),
+        }
+    }
+
+    /// The leader's proposal. A leader in good order names only replicas that have caught up with it, which is
+    /// what makes a member complete.
+    fn proposal(&self, topic: &str, partition: i32, isr: Vec<i32>, epoch_delta: i32, recovering: bool) -> Command {
+        let topic = self.image.topic_by_name(topic);
+        let state = topic.and_then(|topic| topic.partition(partition));
+        let leader = state.map_or(-1, |state| state.leader.0);
+        let isr: BTreeSet<i32> = isr.into_iter().chain([leader]).collect();
+        Command::AlterPartition(proto::AlterPartition {
+            broker_id: leader,
+            broker_epoch: self.epoch(leader),
+            partitions: vec![proto::PartitionProposal {
+                topic_id: topic.map(|topic| uuid_bytes(topic.id.0)).unwrap_or_default(),
+                partition,
+                leader_epoch: state.map_or(0, |state| state.leader_epoch.0),
+                partition_epoch: state.map_or(0, |state| state.partition_epoch.0) + epoch_delta,
+                isr: isr
+                    .into_iter()
+                    .map(|id| proto::IsrMember { broker_id: id, broker_epoch: self.epoch(id) })
+                    .collect(),
+                leader_recovery_state: i32::from(recovering),
+            }],
+        })
+    }
+
+    fn commit(&mut self, topic: &str, partition: i32) {
+        let Some(topic) = self.image.topic_by_name(topic) else { return };
+        let Some(state) = topic.partition(partition) else { return };
+        if state.isr.len() >= min_isr(&self.image, &self.defaults, topic, state) {
+            self.complete.insert((topic.id, partition), state.isr.iter().copied().collect());
+        }
+    }
+
+    /// What may change in one step, partition by partition.
+    fn check_step(&mut self, op: &Op, before: &ClusterImage) {
+        if let Op::Register { broker, tail_is_whole, .. } = *op
+            && let Some(new) = self.image.broker(BrokerId(broker))
+            && let Some(old) = before.broker(BrokerId(broker)).filter(|old| *old != new)
+            && !(tail_is_whole && old.directory_ids.iter().all(|id| new.directory_ids.contains(id)))
+        {
+            self.complete.values_mut().for_each(|complete| _ = complete.remove(&BrokerId(broker)));
+        }
+        let image = self.image.clone();
+        for topic in image.topics() {
+            for (index, new) in topic.partitions() {
+                let complete = self.complete.entry((topic.id, index)).or_default();
+                match before.partition(topic.id, index) {
+                    None => complete.extend(&new.isr),
+                    Some(old) => check_partition_step(op, self.unclean_enabled, old, new, complete),
+                }
+                let vouched = new.isr.iter().chain(&new.elr).all(|member| complete.contains(member));
+                assert!(vouched, "{op:?} led to {new:?}, but complete are {complete:?}");
+            }
+        }
+    }
+
+    fn check_producer_ids(&mut self, reply: &proto::MetadataReply) {
+        if let Some(proto::metadata_reply::Kind::AllocateProducerIds(reply)) = &reply.kind {
+            assert_eq!(reply.start, self.next_producer_id, "no id twice, none left out");
+            self.next_producer_id += i64::from(reply.length);
+        }
+    }
+}
+
+fn check_partition_step(
+    op: &Op,
+    unclean_enabled: bool,
+    old: &PartitionImage,
+    new: &PartitionImage,
+    complete: &mut BTreeSet<BrokerId>,
+) {
+    assert_eq!(old != new, new.partition_epoch == old.partition_epoch.next(), "{op:?}: {old:?} to {new:?}");
+    assert_eq!(old.leader != new.leader, new.leader_epoch > old.leader_epoch, "{op:?}: {old:?} to {new:?}");
+    assert_eq!(old.replicas, new.replicas);
+    if matches!(op, Op::AlterPartition { .. }) {
+        complete.extend(&new.isr);
+    }
+    if let Some(leader) = new.leader()
+        && !complete.contains(&leader)
+    {
+        let asked_for = matches!(op, Op::Elect { kind: 1, .. });
+        let nobody_is_complete = !old.isr.iter().chain(&old.elr).any(|member| complete.contains(member));
+        let nobody_is_complete = nobody_is_complete && old.last_known_leader == leader;
+        assert!(asked_for || nobody_is_complete || unclean_enabled, "{op:?}: {old:?} to {new:?}");
+        assert_eq!(new.leader_recovery_state, LeaderRecoveryState::Recovering, "{op:?}: {old:?} to {new:?}");
+        complete.insert(leader);
+    }
+}
+
+fn check_delta(old: ClusterImage, new: ClusterImage) {
+    let restored = ClusterImage::restore(&new.to_records(), new.applied_index()).expect("a snapshot can be restored");
+    let delta = ImageDelta::between(old.clone(), new);
+    let after_snapshot = ImageDelta::between(old.clone(), restored);
+    assert_eq!(delta.changed_topics, after_snapshot.changed_topics);
+    assert_eq!(delta.changed_brokers, after_snapshot.changed_brokers);
+    assert_eq!(delta.changed_configs, after_snapshot.changed_configs);
+    for topic in old.topics() {
+        assert_eq!(delta.changed_topics.contains(&topic.id), delta.new.topic(topic.id) != Some(topic));
+    }
+}
+
+fn config(key: usize, value: usize) -> (String, String) {
+    let keys = ["min.insync.replicas", "unclean.leader.election.enable", "cleanup.policy", "no.such.key"];
+    let values = [["1", "2", "3", "x"], ["true", "false", "false", "x"], ["compact", "delete", "", "x"], ["x"; 4]];
+    (keys[key].to_owned(), values[key][value].to_owned())
+}
+
+fn run(ops: &[Op], defaults: ClusterDefaults) {
+    let sets_unclean = |op: &Op| matches!(op, Op::SetConfig { key: 1, .. } | Op::ReplaceConfigs { key: 1, .. });
+    let mut world = World {
+        unclean_enabled: defaults.unclean_leader_election_enable || ops.iter().any(sets_unclean),
+        image: ClusterImage::default(),
+        complete: BTreeMap::new(),
+        drawn: 0,
+        next_producer_id: 0,
+        defaults,
+    };
+    for broker in 1..=BROKERS {
+        world.step(&Op::Register { broker, new_incarnation: true, directory: 1, tail_is_whole: false });
+        world.step(&Op::Unfence { broker, stale: false });
+    }
+    ops.iter().for_each(|op| world.step(op));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_histories_keep_the_invariants(
+        ops in prop::collection::vec(op(), 1..80),
+        min_insync_replicas in 1..4_i32,
+        unclean_leader_election_enable in prop::bool::weighted(0.2),
+    ) {
+        run(&ops, ClusterDefaults { min_insync_replicas, unclean_leader_election_enable, ..Default::default() });
+    }
+}
