@@ -264,7 +264,12 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         self.verify(|_| false)
     }
 
-    /// Makes the file durable.
+    /// Makes the file durable, if there is one.
+    pub fn sync_existing(&self) -> Result<(), LogError> {
+        if self.file.exists() { self.sync() } else { Ok(()) }
+    }
+
+    /// Makes the file durable, and creates it if there is none.
     pub fn sync(&self) -> Result<(), LogError> {
         self.file.create()?.sync_data().map_err(LogError::io("sync", self.file.path()))
     }

@@ -10,6 +10,8 @@ mod open;
 mod producers;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;

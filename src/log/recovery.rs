@@ -237,7 +237,9 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
         let expected = self.log_end_offset();
         let segment = self.existing(base_offset, base_offset, 0);
         let length = self.length(&segment)?;
-        if !self.recovered.segments.is_empty() && base_offset < expected {
+        // Compaction leaves gaps between segments, but only in what was synced.
+        let misplaced = base_offset < expected || (base_offset > expected && base_offset > self.open.recovery_point);
+        if !self.recovered.segments.is_empty() && misplaced {
             self.damage(&segment, 0, length, expected, DamageReason::OffsetOutOfOrder(base_offset));
             return Ok(false);
         }

@@ -460,8 +460,10 @@ impl<D: Disk> SegmentedLog<D> {
         let start = self.log_start_offset().min(end_offset);
         self.shared.log_start_offset.store(start, Ordering::Release);
         self.shared.segments.store(Arc::new(kept.to_vec()));
-        self.failed |=
-            self.cut_files(&active, end_offset, position, dropped).inspect_err(|_| self.failed = true).is_err();
+        let cut = self.cut_files(&active, end_offset, position, dropped);
+        // What was to go may still be there: appending after it would be wrong.
+        self.failed |= cut.is_err();
+        cut?;
         self.resume(active, position)?;
         Ok(true)
     }
@@ -484,6 +486,9 @@ impl<D: Disk> SegmentedLog<D> {
         file.set_len(position).map_err(LogError::io("truncate", &path))?;
         active.forget_from(end_offset, position)?;
         file.sync_data().map_err(LogError::io("sync", &path))?;
+        // An entry that came back would point into the middle of a new batch.
+        active.offset_index().sync_existing()?;
+        active.time_index().sync_existing()?;
         self.sync_directory()
     }
 

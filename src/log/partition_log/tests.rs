@@ -375,9 +375,9 @@ fn rot_below_the_recovery_point_is_a_fault_and_above_it_a_cut() {
     assert_eq!(log.log_end_offset(), 3);
     drop(log);
     // The magic byte of a batch that was flushed.
-    disk.rot(path, 16);
+    disk.rot(path, 2 * length + 16);
     let error = open_with(&directory(&disk, "/data"), config(), false).unwrap_err();
-    assert!(matches!(error, LogError::Corrupt { position: 0, .. }), "{error}");
+    assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
 }
 
 #[test]
