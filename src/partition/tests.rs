@@ -225,3 +225,23 @@ fn deleted_records_are_gone_and_the_start_is_told() {
     assert_eq!(replica.delete_records(-1).unwrap(), 3);
     world.replicas.close().unwrap();
 }
+
+#[test]
+fn directories_that_no_topic_explains_are_set_aside_but_not_the_raft_log() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["gone-0", "__cluster_metadata-0"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let mut elsewhere = World::new(tempfile::tempdir().unwrap().path());
+    elsewhere.create("t", 1, 0);
+    let world = World::open(folder.path(), elsewhere.image.clone());
+    let names: Vec<String> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with("-stray") || name.starts_with("__"))
+        .collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.iter().any(|name| name == "__cluster_metadata-0"));
+    assert!(names.iter().any(|name| name.starts_with("gone-0.")));
+    world.replicas.close().unwrap();
+}
