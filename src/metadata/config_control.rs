@@ -109,6 +109,7 @@ fn existing_resource(image: &ClusterImage, resource: &proto::ConfigResource) -> 
     let name = resource.resource_name.as_str();
     let resource_type = i8::try_from(resource.resource_type).ok().and_then(ConfigResourceType::from_code);
     match resource_type {
+        Some(ConfigResourceType::Topic) if name.is_empty() => invalid("a topic needs a name".to_owned()),
         Some(ConfigResourceType::Topic) if image.topic_id(name).is_none() => {
             Err(Refusal::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))
         }
