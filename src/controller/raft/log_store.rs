@@ -117,8 +117,14 @@ impl<D: Disk> LogStore<D> {
     }
 
     /// Queues entries; `done` is called once they are durable, in the order of the calls.
-    pub fn append_entries(&self, entries: Vec<Entry>, done: impl FnOnce(io::Result<()>) + Send + 'static) {
-        self.shared.view().append(&entries);
+    pub fn append_entries(&self, mut entries: Vec<Entry>, done: impl FnOnce(io::Result<()>) + Send + 'static) {
+        {
+            let mut view = self.shared.view();
+            // What was purged is committed and part of a snapshot: there is nothing to keep.
+            let purged = view.state.purged();
+            entries.retain(|entry| purged.is_none_or(|purged| entry.log_id.index > purged.index));
+            view.append(&entries);
+        }
         self.shared.send(Request::Append { entries, done: Box::new(done) });
     }
 

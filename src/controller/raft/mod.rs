@@ -14,3 +14,6 @@ pub use network::MESSAGE_BYTES_MAX;
 pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
 pub use snapshot::{AppliedState, snapshot_header, state_of_header};
 pub use types::{RaftId, Voter};
+
+#[cfg(test)]
+mod store_tests;
