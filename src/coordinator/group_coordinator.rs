@@ -127,11 +127,10 @@ impl GroupCoordinator {
     }
 
     /// JoinGroup. `request` gets the token it is to carry. May wait as long as a rebalance takes.
-    pub async fn join(&self, group_id: &str, request: impl FnOnce(Token) -> JoinGroup) -> JoinReply {
-        match self.request(group_id, |token| Event::Join(request(token))).await {
-            Ok(Reply::Join(reply)) => reply,
-            Ok(other) => unreachable!("JoinGroup was answered with {other:?}"),
-            Err(error) => JoinReply::refused(error, ""),
+    pub async fn join(&self, group_id: &str, request: impl FnOnce(Token) -> JoinGroup) -> Result<JoinReply, ErrorCode> {
+        match self.request(group_id, |token| Event::Join(request(token))).await? {
+            Reply::Join(reply) => Ok(reply),
+            other => unreachable!("JoinGroup was answered with {other:?}"),
         }
     }
 
@@ -241,7 +240,8 @@ impl GroupCoordinator {
 
     async fn request(&self, group_id: &str, event: impl FnOnce(Token) -> Event) -> Result<Reply, ErrorCode> {
         let reply: oneshot::Receiver<Reply> = self.with(group_id, |shard| shard.request(group_id, event))?;
-        Ok(reply.await.expect("every parked request is answered"))
+        // Unanswered only when this process is stopping.
+        reply.await.map_err(|_| ErrorCode::NotCoordinator)
     }
 
     fn with<T>(&self, group_id: &str, work: impl FnOnce(&mut Shard<Groups>) -> T) -> Result<T, ErrorCode> {
