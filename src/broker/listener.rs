@@ -1,15 +1,19 @@
 //! Accepts connections of one listener.
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::clock;
+use crate::config::NetworkConfig;
+use crate::partition::broker_layers;
+
+use super::admission::ConnectionCounts;
 use super::connection::{Connection, ConnectionLimits};
 use super::context::Context;
 use super::dispatch::Client;
@@ -17,44 +21,6 @@ use super::receive::ReceiveMemory;
 
 /// Waited after an accept that failed for want of file descriptors or memory, so that it cannot spin.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-
-/// Counts connections in all and per address.
-#[derive(Debug, Default)]
-pub struct ConnectionCounts {
-    inner: Mutex<(usize, HashMap<IpAddr, usize>)>,
-}
-
-/// One counted connection; dropping it counts down.
-struct Counted {
-    counts: Arc<ConnectionCounts>,
-    address: IpAddr,
-}
-
-impl ConnectionCounts {
-    fn admit(self: &Arc<Self>, address: IpAddr, max: usize, max_per_ip: usize) -> Option<Counted> {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, by_address) = &mut *inner;
-        let here = by_address.get(&address).copied().unwrap_or(0);
-        if *all >= max || here >= max_per_ip {
-            return None;
-        }
-        *all += 1;
-        by_address.insert(address, here + 1);
-        Some(Counted { counts: Arc::clone(self), address })
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        let mut inner = self.counts.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let (all, by_address) = &mut *inner;
-        *all -= 1;
-        match by_address.get_mut(&self.address) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(by_address.remove(&self.address)),
-        }
-    }
-}
 
 /// What all listeners of a node share.
 #[derive(Clone)]
@@ -67,10 +33,6 @@ pub struct Serving {
     pub limits: ConnectionLimits,
     /// How many there are.
     pub counts: Arc<ConnectionCounts>,
-    /// `max.connections`.
-    pub connections_max: usize,
-    /// `max.connections.per.ip`.
-    pub connections_max_per_ip: usize,
     /// Ends accepting and all connections.
     pub stop: CancellationToken,
     /// Knows when the last connection has ended.
@@ -85,16 +47,32 @@ pub async fn accept(listener: TcpListener, listener_name: Arc<str>, serving: Ser
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => start(stream, peer, &listener_name, &serving),
+            Ok((stream, peer)) => start(stream, peer, &listener_name, &serving).await,
             Err(error) => on_accept_error(&error, &listener_name).await,
         }
     }
 }
 
-fn start(stream: TcpStream, peer: SocketAddr, listener_name: &Arc<str>, serving: &Serving) {
-    let Some(counted) = serving.counts.admit(peer.ip(), serving.connections_max, serving.connections_max_per_ip) else {
-        tracing::warn!(%peer, "refused a connection: max.connections or max.connections.per.ip is reached");
-        return;
+impl Serving {
+    fn network(&self) -> NetworkConfig {
+        let image = self.context.image();
+        let layers = broker_layers(&image, self.context.broker_id, &self.context.settings);
+        NetworkConfig::resolve(layers.layers())
+    }
+}
+
+async fn start(stream: TcpStream, peer: SocketAddr, listener_name: &Arc<str>, serving: &Serving) {
+    let network = serving.network();
+    let pause_ms = serving.counts.pause_ms(&network, clock::monotonic());
+    if pause_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+    }
+    let counted = match serving.counts.admit(peer.ip(), &network) {
+        Ok(counted) => counted,
+        Err(key) => {
+            tracing::warn!(%peer, "refused a connection: {key} is reached");
+            return;
+        }
     };
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, "the connection is gone already: {error}");
@@ -129,21 +107,4 @@ async fn on_accept_error(error: &io::Error, listener_name: &str) {
         "cannot accept a connection: {error}; raise the limit of open files (ulimit -n) if it is reached"
     );
     tokio::time::sleep(ACCEPT_BACKOFF).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connections_are_counted_and_limited() {
-        let counts = Arc::new(ConnectionCounts::default());
-        let (a, b): (IpAddr, IpAddr) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
-        let first = counts.admit(a, 2, 1).unwrap();
-        assert!(counts.admit(a, 2, 1).is_none(), "one per address");
-        let _second = counts.admit(b, 2, 1).unwrap();
-        assert!(counts.admit([127, 0, 0, 3].into(), 2, 1).is_none(), "two in all");
-        drop(first);
-        assert!(counts.admit(a, 2, 1).is_some());
-    }
 }

@@ -3,6 +3,7 @@
 //! No Kafka rule is decided here: a handler authorises, calls what lies below, and encodes. [`dispatch`] has the table
 //! of what is served.
 
+mod admission;
 pub mod authorized_operations;
 mod auto_create;
 mod cluster_view;
@@ -22,10 +23,11 @@ mod protocol_support;
 mod receive;
 mod send;
 
+pub use admission::ConnectionCounts;
 pub use auto_create::AutoCreate;
 pub use connection::ConnectionLimits;
 pub use context::Context;
 pub use fetch_session::FetchSessions;
-pub use listener::{ConnectionCounts, Serving, accept};
+pub use listener::{Serving, accept};
 pub use producer_ids::ProducerIds;
 pub use receive::ReceiveMemory;

@@ -180,8 +180,6 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         memory: Arc::new(settings::receive_memory(&network)),
         limits: settings::connection_limits(&network),
         counts: Arc::new(ConnectionCounts::default()),
-        connections_max: network.max_connections,
-        connections_max_per_ip: network.max_connections_per_ip,
         stop: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }
