@@ -83,9 +83,16 @@ impl BrokerRole {
         }
         role.accept(listeners, &runners.data)?;
         tokio::select! {
-            _ = role.cluster.lifecycle().running() => Ok(role),
+            () = role.ready() => Ok(role),
             error = role.cluster.failed() => Err(NodeError::ClusterLeft(error)),
         }
+    }
+
+    /// Waits until the quorum counts this broker in and its replicas have followed: what it leads can be used.
+    async fn ready(&self) {
+        self.cluster.lifecycle().running().await;
+        let counted_in = self.cluster.image().current().applied_index();
+        self.replicas.wait_for_index(counted_in).await;
     }
 
     /// The cluster's id, once the controllers have told it.
