@@ -21,6 +21,8 @@ mod error;
 mod file_names;
 mod file_pool;
 mod flush;
+#[cfg(test)]
+mod golden_tests;
 mod index_file;
 mod markers;
 mod meta_properties;

@@ -96,6 +96,11 @@ impl<D: Disk> PartitionLog<D> {
         self.log.recovery_point()
     }
 
+    #[cfg(test)]
+    pub(super) fn log_for_tests(&self) -> &SegmentedLog<D> {
+        &self.log
+    }
+
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
         self.log.segments().iter().map(|segment| segment.size()).sum()

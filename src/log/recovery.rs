@@ -268,28 +268,30 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
             segment.time_index().verify(|entry| entry.offset < recovery_point)?;
         }
         let start = segment.offset_index().last()?.map_or(0, |entry| entry.position);
-        let position = self.walk_to_recovery_point(segment, start, length)?;
-        self.recovered.since_index_entry = position - start;
-        Ok(position)
+        self.walk_to_recovery_point(segment, start, length)
     }
 
-    fn walk_to_recovery_point(&self, segment: &Segment<D>, start: u64, length: u64) -> Result<u64, LogError> {
+    /// From the last index entry in front of it. What that finds is indexed too, in case index files are missing.
+    fn walk_to_recovery_point(&mut self, segment: &Segment<D>, start: u64, length: u64) -> Result<u64, LogError> {
+        let interval = self.open.config.index_interval_bytes;
         let mut walk = HeaderWalk::new(segment.log().open()?, start, length);
-        let mut next_offset = segment.base_offset();
-        while next_offset < self.open.recovery_point {
+        let mut since_entry = 0;
+        segment.set_end(segment.base_offset(), start);
+        while segment.next_offset_and_size().0 < self.open.recovery_point {
             match walk.step() {
-                Ok(batch) => next_offset = batch.header.next_offset(),
-                Err(Stop::End) => break,
-                Err(stop) => {
-                    let path = segment.log().path();
-                    if next_offset == segment.base_offset() && start == 0 && walk.position() == 0 {
-                        tracing::debug!(path = %path.display(), "the first batch is bad");
+                Ok(batch) => {
+                    segment.extend(&batch.header);
+                    if since_entry > interval {
+                        segment.index(&batch.header, batch.position)?;
+                        since_entry = 0;
                     }
-                    return Err(segment.corrupt(walk.position(), stop));
+                    since_entry += batch.header.size() as u64;
                 }
+                Err(Stop::End) => break,
+                Err(stop) => return Err(segment.corrupt(walk.position(), stop)),
             }
         }
-        segment.set_end(next_offset, walk.position());
+        self.recovered.since_index_entry = since_entry;
         Ok(walk.position())
     }
 

@@ -118,8 +118,9 @@ impl<D: Disk> Segment<D> {
 
     /// Adds index entries for the batch at `position`, which [`Segment::extend`] has noted.
     pub fn index(&self, header: &BatchHeader, position: u64) -> Result<(), LogError> {
-        self.offset_index.append(OffsetEntry { offset: header.last_offset(), position })?;
-        self.index_max_timestamp()
+        // Looking for a timestamp begins at the last entry of the offset index: the order matters.
+        self.index_max_timestamp()?;
+        self.offset_index.append(OffsetEntry { offset: header.last_offset(), position })
     }
 
     /// Adds the largest timestamp to the time index.
