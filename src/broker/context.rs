@@ -32,6 +32,8 @@ pub struct Context {
     pub lifecycle: BrokerLifecycle,
     /// Consumer groups whose coordinator is here.
     pub groups: Arc<GroupCoordinator>,
+    /// `fetch.max.bytes`: the most that one Fetch is answered with, beyond its first batch.
+    pub fetch_max_bytes: usize,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Creates topics on first use.

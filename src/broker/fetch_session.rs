@@ -8,7 +8,7 @@
 //! (id, n > 0)                     incremental; n counts up by one, after i32::MAX comes 1
 //! ```
 //!
-//! At most [`SESSIONS_MAX`] sessions are kept; the least recently used makes room. When none can be evicted
+//! At most `max.incremental.fetch.session.cache.slots` sessions are kept; the least recently used makes room. When none can be evicted
 //! (all used within [`EVICTION_MIN_MS`]) the fetch is answered without a session.
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,8 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::model::{ErrorCode, Monotonic, Offset, Uuid};
 
-/// `max.incremental.fetch.session.cache.slots` of Kafka.
-pub const SESSIONS_MAX: usize = 1_000;
 /// Partitions over all sessions together; about 16 MiB of memory.
 pub const SESSION_PARTITIONS_MAX: usize = 160_000;
 /// A session younger in use than this is not evicted for another.
@@ -166,13 +164,15 @@ impl Session {
 }
 
 /// All sessions of the node.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FetchSessions {
     inner: Mutex<Cache>,
 }
 
 #[derive(Debug, Default)]
 struct Cache {
+    /// `max.incremental.fetch.session.cache.slots`.
+    sessions_max: usize,
     sessions: HashMap<i32, Slot>,
     partitions: usize,
     last_id: i32,
@@ -199,6 +199,11 @@ pub struct SessionRequest {
 }
 
 impl FetchSessions {
+    /// Keeps at most `sessions_max` sessions.
+    pub fn new(sessions_max: usize) -> Self {
+        Self { inner: Mutex::new(Cache { sessions_max, ..Cache::default() }) }
+    }
+
     /// Finds or makes the session a request speaks of. Errors: FETCH_SESSION_ID_NOT_FOUND,
     /// INVALID_FETCH_SESSION_EPOCH.
     pub fn begin(&self, request: SessionRequest, now: Monotonic) -> Result<SessionContext, ErrorCode> {
@@ -271,7 +276,7 @@ impl Cache {
 
     /// Evicts the least recently used sessions that are old enough; false when that does not make room.
     fn make_room(&mut self, partitions: usize, now: Monotonic) -> bool {
-        while self.sessions.len() >= SESSIONS_MAX || self.partitions + partitions > SESSION_PARTITIONS_MAX {
+        while self.sessions.len() >= self.sessions_max || self.partitions + partitions > SESSION_PARTITIONS_MAX {
             let oldest = self.sessions.iter().min_by_key(|(_, slot)| slot.last_used).map(|(&id, slot)| (id, slot));
             match oldest {
                 Some((id, slot)) if now.since_ms(slot.last_used) >= EVICTION_MIN_MS => self.remove(id),
@@ -285,6 +290,8 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const SESSIONS_MAX: usize = 100;
 
     fn key(partition: i32) -> FetchKey {
         FetchKey { topic: "t".into(), topic_id: Uuid::ZERO, partition }
@@ -301,7 +308,7 @@ mod tests {
 
     #[test]
     fn an_incremental_answer_has_only_news() {
-        let sessions = FetchSessions::default();
+        let sessions = FetchSessions::new(SESSIONS_MAX);
         let full = sessions.begin(request(0, 0, &[0, 1]), Monotonic(0)).unwrap();
         let id = full.session_id();
         assert!(id > 0);
@@ -314,7 +321,7 @@ mod tests {
 
     #[test]
     fn epochs_count_up_by_one_and_unknown_ids_are_refused() {
-        let sessions = FetchSessions::default();
+        let sessions = FetchSessions::new(SESSIONS_MAX);
         let id = sessions.begin(request(0, 0, &[0]), Monotonic(0)).unwrap().session_id();
         assert_eq!(sessions.begin(request(id, 2, &[]), Monotonic(0)).unwrap_err(), ErrorCode::InvalidFetchSessionEpoch);
         assert!(sessions.begin(request(id, 1, &[]), Monotonic(0)).is_ok());
@@ -326,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_closed_session_is_gone_and_forgotten_partitions_are_not_read() {
-        let sessions = FetchSessions::default();
+        let sessions = FetchSessions::new(SESSIONS_MAX);
         let id = sessions.begin(request(0, 0, &[0, 1]), Monotonic(0)).unwrap().session_id();
         let forget = SessionRequest { forgotten: vec![key(0)], ..request(id, 1, &[]) };
         assert_eq!(sessions.begin(forget, Monotonic(0)).unwrap().partitions().len(), 1);
@@ -336,7 +343,7 @@ mod tests {
 
     #[test]
     fn sessions_are_bounded() {
-        let sessions = FetchSessions::default();
+        let sessions = FetchSessions::new(SESSIONS_MAX);
         for _ in 0..SESSIONS_MAX {
             assert!(sessions.begin(request(0, 0, &[0]), Monotonic(0)).unwrap().session_id() > 0);
         }

@@ -56,7 +56,6 @@ impl ServerConfig {
 const ORDERED: &[(&str, &str)] = &[
     ("group.min.session.timeout.ms", "group.max.session.timeout.ms"),
     ("broker.heartbeat.interval.ms", "broker.session.timeout.ms"),
-    ("log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms"),
 ];
 
 fn check_order(layers: Layers<'_>, problems: &mut Vec<String>) {

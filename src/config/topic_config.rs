@@ -77,14 +77,6 @@ pub struct TopicConfig {
     pub min_insync_replicas: u32,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election_enable: bool,
-    /// `delete.retention.ms`.
-    pub delete_retention_ms: u64,
-    /// `min.cleanable.dirty.ratio`, from 0 to 1.
-    pub min_cleanable_dirty_ratio: f64,
-    /// `min.compaction.lag.ms`.
-    pub min_compaction_lag_ms: u64,
-    /// `max.compaction.lag.ms`.
-    pub max_compaction_lag_ms: u64,
 }
 
 impl TopicConfig {
@@ -114,10 +106,6 @@ impl TopicConfig {
             compression_zstd_level: i32::try_from(topic.long("compression.zstd.level")).unwrap_or(3),
             min_insync_replicas: u32::try_from(topic.long("min.insync.replicas")).unwrap_or(1),
             unclean_leader_election_enable: topic.boolean("unclean.leader.election.enable"),
-            delete_retention_ms: topic.size("delete.retention.ms"),
-            min_cleanable_dirty_ratio: topic.double("min.cleanable.dirty.ratio"),
-            min_compaction_lag_ms: topic.size("min.compaction.lag.ms"),
-            max_compaction_lag_ms: topic.size("max.compaction.lag.ms"),
         }
     }
 }
@@ -166,13 +154,6 @@ impl Reader<'_> {
     /// Negative numbers set no bound.
     fn size_or_unbounded(&self, name: &str) -> Option<u64> {
         u64::try_from(self.long(name)).ok()
-    }
-
-    fn double(&self, name: &str) -> f64 {
-        match self.value(name) {
-            ConfigValue::Double(number) => number,
-            other => panic!("{name} is no double but {other:?}"),
-        }
     }
 
     fn boolean(&self, name: &str) -> bool {

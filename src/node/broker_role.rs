@@ -178,7 +178,8 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         controller: cluster.calls().clone(),
         lifecycle: cluster.lifecycle().clone(),
         groups: GroupCoordinator::start(groups, Arc::clone(replicas), cluster.calls().clone(), cluster.image()),
-        fetch_sessions: FetchSessions::default(),
+        fetch_max_bytes: network.fetch_max_bytes,
+        fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
         producer_ids: ProducerIds::default(),
     };

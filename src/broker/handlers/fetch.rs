@@ -29,8 +29,6 @@ use crate::protocol::messages::{
     FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
 };
 
-/// `fetch.max.bytes`: the most that one answer carries, beyond its first batch.
-const RESPONSE_BYTES_MAX: usize = 55 * 1024 * 1024;
 /// A wait is never longer, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(600);
 
@@ -44,7 +42,7 @@ pub async fn handle(context: &Context, call: Call, mut request: FetchRequest) ->
     let fetch = Fetch {
         context,
         isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
-        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(RESPONSE_BYTES_MAX),
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(context.fetch_max_bytes),
         is_follower: request.replica_id >= 0 || request.replica_state.replica_id >= 0,
     };
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(fetch.max_bytes);

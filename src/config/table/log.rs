@@ -84,7 +84,7 @@ keys! {
     /// Level used when the broker compresses with zstd.
     Int "compression.zstd.level" = "3"; between(-131_072, 22), cluster_wide, in_force;
     /// Whether compacted topics are cleaned.
-    Boolean "log.cleaner.enable" = "true"; accepted("Whether a topic is compacted is the topic's choice.");
+    Boolean "log.cleaner.enable" = "true"; accepted(CLEANER);
     /// Number of threads that clean compacted topics.
     Int "log.cleaner.threads" = "1"; at_least(0), cluster_wide, accepted(CLEANER);
     /// How long the cleaner sleeps when there is nothing to clean, in milliseconds.
@@ -98,15 +98,15 @@ keys! {
     /// Most bytes per second the cleaner reads and writes.
     Double "log.cleaner.io.max.bytes.per.second" = "1.7976931348623157E308"; cluster_wide, accepted(CLEANER);
     /// How long a delete marker of a compacted topic is kept, in milliseconds.
-    Long "log.cleaner.delete.retention.ms" = "86400000"; at_least(0), cluster_wide, in_force;
+    Long "log.cleaner.delete.retention.ms" = "86400000"; at_least(0), cluster_wide, accepted(CLEANER);
     /// Share of a compacted log that must be dirty before it is cleaned.
-    Double "log.cleaner.min.cleanable.ratio" = "0.5"; fraction(1.0), cluster_wide, in_force;
+    Double "log.cleaner.min.cleanable.ratio" = "0.5"; fraction(1.0), cluster_wide, accepted(CLEANER);
     /// A record stays uncompacted for at least this many milliseconds.
-    Long "log.cleaner.min.compaction.lag.ms" = "0"; at_least(0), cluster_wide, in_force;
+    Long "log.cleaner.min.compaction.lag.ms" = "0"; at_least(0), cluster_wide, accepted(CLEANER);
     /// A record is compacted at the latest after this many milliseconds.
-    Long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807"; at_least(1), cluster_wide, in_force;
+    Long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807"; at_least(1), cluster_wide, accepted(CLEANER);
     /// Number of threads that load and recover logs at start.
-    Int "num.recovery.threads.per.data.dir" = "2"; at_least(1), high, cluster_wide, in_force;
+    Int "num.recovery.threads.per.data.dir" = "2"; at_least(1), high, in_force;
     /// Number of threads that move replicas between log directories.
     Int "num.replica.alter.log.dirs.threads" = null;
         high, accepted("There is one log directory, so no replica moves between them.");

@@ -5,13 +5,13 @@ use super::reasons::{FOLLOWERS, PURGATORY};
 
 keys! {
     /// Addresses to listen on, as NAME://host:port; an empty host means every interface.
-    List "listeners" = "PLAINTEXT://:9092"; high, per_broker, in_force;
+    List "listeners" = "PLAINTEXT://:9092"; high, in_force;
     /// Addresses that clients and other brokers are told to connect to, when they differ from listeners.
     List "advertised.listeners" = null; high, in_force;
     /// Which security protocol each listener name speaks.
     String "listener.security.protocol.map" =
         "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT";
-        low, per_broker, in_force;
+        low, in_force;
     /// Name of the listener that brokers use among themselves.
     String "inter.broker.listener.name" = null; in_force;
     /// Names the listener brokers use among themselves by its security protocol, when inter.broker.listener.name is not
