@@ -24,6 +24,8 @@ mod flush;
 #[cfg(test)]
 mod golden_tests;
 mod index_file;
+#[cfg(test)]
+mod kafka_tools_tests;
 mod markers;
 mod meta_properties;
 mod offset_index;
