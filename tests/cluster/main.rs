@@ -1,5 +1,6 @@
 //! The shipped binary as real processes on loopback: started, killed, stopped and asked over its sockets.
 
+mod administration;
 mod harness;
 mod lifecycle;
 mod startup;
