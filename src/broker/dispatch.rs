@@ -212,9 +212,8 @@ fn decode<R: Request>(reader: &mut Reader<'_>, version: i16) -> Result<R, BadReq
     if !R::VERSIONS.contains(&version) {
         return Err(BadRequest::UnsupportedVersion { api: R::API_KEY, version });
     }
-    let request = R::decode(reader, version)?;
-    reader.expect_end()?;
-    Ok(request)
+    // Bytes after the body are let pass, as Kafka does: librdkafka sends some after its Metadata requests.
+    Ok(R::decode(reader, version)?)
 }
 
 fn encode<R: Request>(version: i16, correlation_id: i32, outcome: Outcome<R::Response>) -> Answer {
