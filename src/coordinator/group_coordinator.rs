@@ -259,11 +259,11 @@ impl GroupCoordinator {
     }
 
     /// One group at a time, so that nobody waits long for the lock.
-    async fn expire_offsets(&self) {
+    pub(super) async fn expire_offsets(&self) {
         self.for_each_group(Shard::expire_offsets).await;
     }
 
-    async fn on_metadata(&self, delta: &ImageDelta) {
+    pub(super) async fn on_metadata(&self, delta: &ImageDelta) {
         let removed: Vec<_> = delta.removed_topics().map(|topic| (topic.name.clone(), topic.id)).collect();
         if removed.is_empty() {
             return;

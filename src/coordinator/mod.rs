@@ -24,6 +24,8 @@ mod host;
 mod load;
 mod notes;
 mod offsets_topic;
+#[cfg(test)]
+mod tests;
 mod topic_creation;
 
 pub use config::GroupCoordinatorConfig;
