@@ -17,6 +17,8 @@ mod names;
 mod node_config;
 #[cfg(test)]
 mod reads;
+#[cfg(test)]
+mod reference;
 mod server_config;
 mod static_config;
 mod table;

@@ -11,8 +11,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use ottla::model::ErrorCode;
 use ottla::protocol::{
-    self, CreatableTopic, CreateTopicsRequest, FetchPartition, FetchRequest, FetchTopic, ProducePartition,
+    self, CreatableTopic, CreateTopicsRequest, FetchPartition, FetchRequest, FetchTopic,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, ProducePartition,
     ProduceRequest, ProduceTopic, Records, Request,
 };
 use ottla::record::{BatchBuilder, Batches};
@@ -259,8 +261,44 @@ impl Connection {
         assert!(!response.topics[0].error_code.is_error(), "{response:?}");
     }
 
-    /// Produces one record with acks=all to partition 0, and returns its offset.
+    /// Sets a config of a resource (2 is a topic, 4 a broker), or removes it, or panics.
+    pub fn alter_config(&mut self, resource_type: i8, resource: &str, key: &str, value: Option<&str>) {
+        let altered = self.try_alter_config(resource_type, resource, key, value);
+        assert_eq!(altered, Ok(()), "{key}={value:?}");
+    }
+
+    /// Sets a config of a resource, or removes it.
+    pub fn try_alter_config(
+        &mut self,
+        resource_type: i8,
+        resource: &str,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), ErrorCode> {
+        let config = IncrementalAlterableConfig {
+            name: key.to_owned(),
+            config_operation: i8::from(value.is_none()),
+            value: value.map(str::to_owned),
+        };
+        let resource = IncrementalAlterConfigsResource {
+            resource_type,
+            resource_name: resource.to_owned(),
+            configs: vec![config],
+        };
+        let request = IncrementalAlterConfigsRequest { resources: vec![resource], validate_only: false };
+        match self.send(1, &request).responses[0].error_code {
+            ErrorCode::None => Ok(()),
+            error => Err(error),
+        }
+    }
+
+    /// Produces one record with acks=all to partition 0, and returns its offset, or panics.
     pub fn produce(&mut self, topic: &str, value: &[u8]) -> i64 {
+        self.try_produce(topic, value).unwrap_or_else(|error| panic!("{topic}: {error}"))
+    }
+
+    /// Produces one record with acks=all to partition 0.
+    pub fn try_produce(&mut self, topic: &str, value: &[u8]) -> Result<i64, ErrorCode> {
         let mut batch = BatchBuilder::new();
         batch.append(1_700_000_000_000, None, Some(value), &[]);
         let partition = ProducePartition { index: 0, records: Some(batch.build()) };
@@ -268,8 +306,10 @@ impl Connection {
         let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topics: vec![topic], ..ProduceRequest::default() };
         let response = self.send(8, &request);
         let partition = &response.responses[0].partition_responses[0];
-        assert!(!partition.error_code.is_error(), "{response:?}");
-        partition.base_offset
+        match partition.error_code {
+            ErrorCode::None => Ok(partition.base_offset),
+            error => Err(error),
+        }
     }
 
     /// The values of all records of partition 0.

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use ottla::model::ErrorCode;
+
 use super::harness::Setup;
 
 #[test]
@@ -63,4 +65,39 @@ fn the_cluster_id_stays_the_same() {
     let properties = fs::read_to_string(directory.path().join("data/meta.properties")).expect("written");
     let id = first.rsplit(' ').next().expect("an id");
     assert!(properties.contains(&format!("cluster.id={id}")), "{properties}");
+}
+
+#[test]
+fn dynamic_configs_act_without_a_restart_and_outlive_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = Setup::new(directory.path()).start();
+    let mut connection = node.connect();
+    connection.create_topic("limited");
+    let value = vec![b'x'; 2_000];
+    assert_eq!(connection.produce("limited", &value), 0);
+
+    // For the topic alone.
+    connection.alter_config(2, "limited", "max.message.bytes", Some("1000"));
+    assert_eq!(connection.try_produce("limited", &value), Err(ErrorCode::MessageTooLarge));
+    connection.alter_config(2, "limited", "max.message.bytes", None);
+    assert_eq!(connection.produce("limited", &value), 1);
+
+    // For all topics that do not say otherwise, by the default of all brokers.
+    connection.alter_config(4, "", "message.max.bytes", Some("1000"));
+    assert_eq!(connection.try_produce("limited", &value), Err(ErrorCode::MessageTooLarge));
+    assert!(node.stop().success());
+
+    let node = Setup::new(directory.path()).start();
+    assert_eq!(node.connect().try_produce("limited", &value), Err(ErrorCode::MessageTooLarge));
+}
+
+#[test]
+fn keys_that_act_only_at_the_start_cannot_be_altered() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let node = Setup::new(directory.path()).start();
+    let mut connection = node.connect();
+    let answer = connection.try_alter_config(4, "1", "listeners", Some("PLAINTEXT://:1"));
+    assert_eq!(answer, Err(ErrorCode::InvalidRequest));
+    let answer = connection.try_alter_config(4, "1", "log.retention.mss", Some("1"));
+    assert_eq!(answer, Err(ErrorCode::InvalidConfig));
 }

@@ -52,8 +52,7 @@ keys! {
     /// A partition is flushed to disk when its oldest unflushed record is this many milliseconds old.
     Long "log.flush.interval.ms" = null;
         high, cluster_wide, stand_ins(&[("log.flush.scheduler.interval.ms", 1)]), in_force;
-    /// How often partitions are checked for a due flush, in milliseconds; also stands in for log.flush.interval.ms when
-    /// that is not set.
+    /// Stands in for log.flush.interval.ms when that is not set, in milliseconds.
     Long "log.flush.scheduler.interval.ms" = "9223372036854775807"; high, in_force;
     /// How often recovery points are written to their checkpoint file, in milliseconds.
     Int "log.flush.offset.checkpoint.interval.ms" = "60000"; at_least(0), high, accepted(CHECKPOINTS);
