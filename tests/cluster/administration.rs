@@ -342,7 +342,7 @@ fn a_changed_config_is_in_force_at_once() {
     let (_directory, _node, mut connection) = start();
     connection.create_topic("strict");
     let value = [7; 2_000];
-    let mut send = |connection: &mut Connection| produce(connection, "strict", ProducerId::NONE, -1, &value);
+    let send = |connection: &mut Connection| produce(connection, "strict", ProducerId::NONE, -1, &value);
     assert_eq!(send(&mut connection), ErrorCode::None);
     assert_eq!(alter(&mut connection, TOPIC, "strict", &[("max.message.bytes", SET, Some("1000"))]), ErrorCode::None);
     assert_eq!(send(&mut connection), ErrorCode::MessageTooLarge);
