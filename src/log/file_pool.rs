@@ -136,6 +136,11 @@ impl<D: Disk> PooledFile<D> {
         self.directory.path().join(name)
     }
 
+    /// Wraps an I/O error of this file; the path is put together only when there is one.
+    pub fn fault(&self, action: &'static str) -> impl FnOnce(io::Error) -> LogError {
+        move |source| LogError::Io { action, path: self.path(), source }
+    }
+
     /// The file, opened if it is not.
     pub fn open(&self) -> Result<Arc<D::File>, LogError> {
         self.get("open", |disk, path| disk.open(path))

@@ -96,7 +96,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         if !self.file.exists() {
             return Ok(0);
         }
-        let length = self.file.open()?.len().map_err(LogError::io("measure", self.file.path()))?;
+        let length = self.file.open()?.len().map_err(self.file.fault("measure"))?;
         let count = usize::try_from(length).unwrap_or(usize::MAX) / E::SIZE;
         if count == 0 || self.read_entry(count - 1)?.is_some() {
             return Ok(count);
@@ -110,7 +110,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         let mut buffer = [0; 16];
         let bytes = buffer.get_mut(..E::SIZE).unwrap_or_default();
         let file = self.file.open()?;
-        let read = read_full(&*file, bytes, (at * E::SIZE) as u64).map_err(LogError::io("read", self.file.path()))?;
+        let read = read_full(&*file, bytes, (at * E::SIZE) as u64).map_err(self.file.fault("read"))?;
         // Fewer bytes: the index was cut while we looked.
         Ok(if read < E::SIZE { None } else { E::decode(self.base_offset, bytes) })
     }
@@ -183,7 +183,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         }
         let on_disk = entries.on_disk.unwrap_or(0);
         let file = self.file.create()?;
-        file.write_at(&bytes, &[], (on_disk * E::SIZE) as u64).map_err(LogError::io("write", self.file.path()))?;
+        file.write_at(&bytes, &[], (on_disk * E::SIZE) as u64).map_err(self.file.fault("write"))?;
         entries.on_disk = Some(on_disk + entries.unwritten);
         entries.unwritten = 0;
         let surplus = entries.recent.len().saturating_sub(ENTRIES_IN_MEMORY);
@@ -271,6 +271,6 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
 
     /// Makes the file durable, and creates it if there is none.
     pub fn sync(&self) -> Result<(), LogError> {
-        self.file.create()?.sync_data().map_err(LogError::io("sync", self.file.path()))
+        self.file.create()?.sync_data().map_err(self.file.fault("sync"))
     }
 }

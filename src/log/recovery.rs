@@ -212,7 +212,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
     }
 
     fn length(&self, segment: &Segment<D>) -> Result<u64, LogError> {
-        segment.log().open()?.len().map_err(LogError::io("measure", segment.log().path()))
+        segment.log().open()?.len().map_err(segment.log().fault("measure"))
     }
 
     /// A segment wholly below the recovery point.
@@ -321,7 +321,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
         self.recovered.since_index_entry = since_entry;
         match scanned {
             Ok((_, Stop::End)) => Ok(true),
-            Ok((_, Stop::Io(source))) => Err(LogError::io("read", segment.log().path())(source)),
+            Ok((_, Stop::Io(source))) => Err(segment.log().fault("read")(source)),
             Ok((position, stop)) => self.bad_batch(segment, &*file, position, length, stop),
             Err(Halt::Fault(error)) => Err(error),
             Err(Halt::Misplaced) => {
@@ -342,7 +342,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
         stop: Stop,
     ) -> Result<bool, LogError> {
         let zeros_allowed = self.open.config.zero_fill_ahead_bytes > 0;
-        if zeros_allowed && is_zero(file, position, length).map_err(LogError::io("read", segment.log().path()))? {
+        if zeros_allowed && is_zero(file, position, length).map_err(segment.log().fault("read"))? {
             return Ok(true);
         }
         let reason = match stop {

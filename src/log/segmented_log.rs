@@ -115,7 +115,7 @@ impl<D: Disk> Unsynced<D> {
 }
 
 fn sync_segment<D: Disk>(segment: &Segment<D>, finished: bool) -> Result<(), LogError> {
-    segment.log().open()?.sync_data().map_err(LogError::io("sync", segment.log().path()))?;
+    segment.log().open()?.sync_data().map_err(segment.log().fault("sync"))?;
     if finished {
         segment.offset_index().sync()?;
         segment.time_index().sync()?;
@@ -322,7 +322,7 @@ impl<D: Disk> SegmentedLog<D> {
         let undone = file.set_len(position).and_then(|()| file.sync_data());
         self.allocated = position;
         self.failed = undone.is_err();
-        Err(LogError::io("write", self.active.log().path())(source))
+        Err(self.active.log().fault("write")(source))
     }
 
     fn fill_zeros(&mut self, file: &D::File, end: u64) -> std::io::Result<()> {

@@ -175,7 +175,7 @@ fn for_each_record<D: Disk>(
     let header: &BatchHeader = &located.header;
     let mut bytes = vec![0; header.size()];
     let file = segment.log().open()?;
-    read_full(&*file, &mut bytes, located.position).map_err(LogError::io("read", segment.log().path()))?;
+    read_full(&*file, &mut bytes, located.position).map_err(segment.log().fault("read"))?;
     let batch = Batch { header: *header, position: 0, bytes: &bytes };
     let plain = batch.plain_records(INFLATED_BYTES_MAX)?;
     for record in Records::new(header, &plain) {

@@ -90,6 +90,8 @@ impl<D: Disk> EntryLog<D> {
             log.log.reset_to(offset(start))?;
         }
         log.log.advance_start(offset(start))?;
+        // What a killed process wrote but did not sync counts as durable from here on.
+        log.log.sync()?;
         Ok((log, last))
     }
 

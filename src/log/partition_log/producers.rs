@@ -148,6 +148,6 @@ impl<D: Disk> PartitionLog<D> {
 fn read_marker<D: Disk>(segment: &Segment<D>, batch: &Located) -> Result<Option<EndTransactionMarker>, LogError> {
     let mut bytes = vec![0; batch.header.size()];
     let file = segment.log().open()?;
-    read_full(&*file, &mut bytes, batch.position).map_err(LogError::io("read", segment.log().path()))?;
+    read_full(&*file, &mut bytes, batch.position).map_err(segment.log().fault("read"))?;
     Ok(marker_of(&batch.header, &bytes))
 }

@@ -486,3 +486,34 @@ fn the_real_disk_behaves_the_same() {
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (10, 25));
     assert_eq!(read_all(&log.reader(), 10), stored[10..25]);
 }
+
+#[test]
+fn readers_see_whole_batches_while_others_append() {
+    let (mut log, _) = open(&sim());
+    let reader = log.reader();
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let (mut offset, mut reads) = (0, 0);
+            while offset < 600 {
+                let upper = reader.log_end_offset();
+                let Some(slice) = reader.read(offset, 400, upper, true).unwrap().slice else { continue };
+                let mut bytes = Vec::new();
+                slice.read_into(&mut bytes).unwrap();
+                for batch in Batches::new(&bytes) {
+                    let batch = batch.unwrap();
+                    batch.verify_crc().unwrap();
+                    assert_eq!(batch.header.base_offset, offset);
+                    offset = batch.header.next_offset();
+                    assert!(offset <= upper, "read up to {offset}, allowed up to {upper}");
+                }
+                reads += 1;
+            }
+            reads
+        });
+        for n in 0..300 {
+            appended(&mut log, &batch(None, 2, n), 0);
+        }
+        assert!(reading.join().unwrap() > 0);
+    });
+    assert!(log.log.segments().len() > 50);
+}
