@@ -59,6 +59,13 @@ fn min_isr(image: &ClusterImage, defaults: &ClusterDefaults, topic: &TopicImage,
     configured.min(partition.replicas.len())
 }
 
+fn unclean_enabled(image: &ClusterImage, defaults: &ClusterDefaults, topic: &TopicImage) -> bool {
+    let of = |resource| image.config_value(&resource, "unclean.leader.election.enable").map(|value| value == "true");
+    of(ConfigResource::topic(&topic.name))
+        .or_else(|| of(ConfigResource::default_broker()))
+        .unwrap_or(defaults.unclean_leader_election_enable)
+}
+
 /// One step of a random history. Small numbers pick among what exists.
 #[derive(Clone, Debug)]
 enum Op {
@@ -183,8 +190,6 @@ struct World {
     defaults: ClusterDefaults,
     /// Which brokers are known to hold every committed record of a partition.
     complete: BTreeMap<(TopicId, i32), BTreeSet<BrokerId>>,
-    /// Whether unclean election is enabled for some topic at some time.
-    unclean_enabled: bool,
     drawn: u128,
     next_producer_id: i64,
 }
@@ -367,7 +372,9 @@ impl World {
                 let complete = self.complete.entry((topic.id, index)).or_default();
                 match before.partition(topic.id, index) {
                     None => complete.extend(&new.isr),
-                    Some(old) => check_partition_step(op, self.unclean_enabled, old, new, complete),
+                    Some(old) => {
+                        check_partition_step(op, unclean_enabled(&image, &self.defaults, topic), old, new, complete)
+                    }
                 }
                 let vouched = new.isr.iter().chain(&new.elr).all(|member| complete.contains(member));
                 assert!(vouched, "{op:?} led to {new:?}, but complete are {complete:?}");
@@ -427,15 +434,8 @@ fn config(key: usize, value: usize) -> (String, String) {
 }
 
 fn run(ops: &[Op], defaults: ClusterDefaults) {
-    let sets_unclean = |op: &Op| matches!(op, Op::SetConfig { key: 1, .. } | Op::ReplaceConfigs { key: 1, .. });
-    let mut world = World {
-        unclean_enabled: defaults.unclean_leader_election_enable || ops.iter().any(sets_unclean),
-        image: ClusterImage::default(),
-        complete: BTreeMap::new(),
-        drawn: 0,
-        next_producer_id: 0,
-        defaults,
-    };
+    let mut world =
+        World { image: ClusterImage::default(), complete: BTreeMap::new(), drawn: 0, next_producer_id: 0, defaults };
     for broker in 1..=BROKERS {
         world.step(&Op::Register { broker, new_incarnation: true, directory: 1, tail_is_whole: false });
         world.step(&Op::Unfence { broker, stale: false });
