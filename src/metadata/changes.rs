@@ -66,3 +66,44 @@ fn changed_key<'a, K, V>(item: &DiffItem<'a, 'a, K, V>) -> &'a K {
         DiffItem::Update { new: (key, _), .. } => key,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rpc::metadata::{
+        MetadataRecord, PartitionChangeRecord, PartitionRecord, RemoveTopicRecord, TopicRecord,
+    };
+
+    fn topic(id: u8) -> [MetadataRecord; 3] {
+        let topic_id = || vec![id; 16].into();
+        let partition = |partition| PartitionRecord { topic_id: topic_id(), partition, ..Default::default() }.into();
+        [TopicRecord { name: format!("topic{id}"), topic_id: topic_id() }.into(), partition(0), partition(1)]
+    }
+
+    #[test]
+    fn only_what_changed_is_named() {
+        let mut old = ClusterImage::default();
+        old.replay_all([topic(1), topic(2), topic(3)].as_flattened()).expect("they fit");
+        let mut new = old.clone();
+        let change = PartitionChangeRecord {
+            topic_id: vec![2; 16].into(),
+            partition: 1,
+            partition_epoch: 1,
+            ..Default::default()
+        };
+        let removal = RemoveTopicRecord { topic_id: vec![3; 16].into() };
+        new.replay_all(&[change.into(), removal.into()]).expect("they fit");
+        new.replay_all(&topic(4)).expect("they fit");
+
+        let delta = ImageDelta::between(old.clone(), new);
+        let removed: Vec<_> = delta.removed_topics().map(|topic| topic.name.to_string()).collect();
+        assert_eq!(removed, ["topic3"]);
+        let changed: Vec<_> = delta
+            .changed_partitions()
+            .map(|(topic, partition, before, _)| (topic.name.to_string(), partition, before.is_some()))
+            .collect();
+        let expected = [("topic2", 1, true), ("topic4", 0, false), ("topic4", 1, false)];
+        assert_eq!(changed, expected.map(|(topic, partition, existed)| (topic.to_owned(), partition, existed)));
+        assert!(ImageDelta::between(old.clone(), old).is_empty());
+    }
+}

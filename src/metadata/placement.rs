@@ -135,3 +135,72 @@ impl Random {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::metadata::BrokerImage;
+    use crate::model::{BrokerEpoch, Uuid};
+
+    /// Brokers 0, 1, …: the rack of each (0: none), and whether it is fenced.
+    fn cluster(brokers: &[(u8, bool)]) -> ClusterImage {
+        let mut image = ClusterImage::default();
+        for (id, (rack, fenced)) in (0..).zip(brokers) {
+            let broker = BrokerImage {
+                id: BrokerId(id),
+                epoch: BrokerEpoch(id.into()),
+                incarnation_id: Uuid::ZERO,
+                directory_ids: vec![],
+                endpoints: vec![],
+                rack: (*rack > 0).then(|| format!("rack{rack}").into()),
+                features: vec![],
+                fenced: *fenced,
+                in_controlled_shutdown: false,
+            };
+            image.brokers.insert(broker.id, Arc::new(broker));
+        }
+        image
+    }
+
+    proptest! {
+        #[test]
+        fn even_spread_and_active_first(
+            brokers in prop::collection::vec((0..4_u8, prop::bool::weighted(0.2)), 1..9),
+            first_partition in 0..20_usize,
+            count in 1..40_usize,
+            replication_factor in 1..9_usize,
+            seed in any::<u64>(),
+        ) {
+            let image = cluster(&brokers);
+            let active = brokers.iter().filter(|(_, fenced)| !fenced).count();
+            let placed = place(&image, Shape { first_partition, count, replication_factor }, seed);
+            if active == 0 || replication_factor > brokers.len() {
+                prop_assert_eq!(placed.unwrap_err().code, ErrorCode::InvalidReplicationFactor);
+                return Ok(());
+            }
+            let placed = placed.expect("there are enough brokers");
+            prop_assert_eq!(placed.len(), count);
+            let rack = |id: &BrokerId| brokers[id.0 as usize].0;
+            let racks_of = |ids: &[BrokerId]| ids.iter().map(rack).collect::<BTreeSet<_>>().len();
+            let all_active: Vec<_> = image.brokers().filter(|broker| !broker.fenced).map(|broker| broker.id).collect();
+            let mut leaderships = BTreeMap::<BrokerId, usize>::new();
+            for replicas in &placed {
+                prop_assert_eq!(replicas.len(), replication_factor);
+                prop_assert_eq!(replicas.iter().collect::<BTreeSet<_>>().len(), replication_factor);
+                let active_chosen = replicas.iter().filter(|id| image.is_active(**id)).count();
+                prop_assert_eq!(active_chosen, replication_factor.min(active));
+                prop_assert!(image.is_active(replicas[0]));
+                if replication_factor <= active {
+                    prop_assert_eq!(racks_of(replicas), replication_factor.min(racks_of(&all_active)));
+                }
+                *leaderships.entry(replicas[0]).or_default() += 1;
+            }
+            let most = leaderships.values().max().copied().unwrap_or(0);
+            prop_assert!(most <= count.div_ceil(active), "{:?} over {} active", leaderships, active);
+        }
+    }
+}

@@ -255,3 +255,83 @@ pub(super) fn collision_name(name: &str) -> Option<String> {
 fn topic_id(bytes: &[u8]) -> Result<TopicId, ReplayError> {
     uuid_from_bytes(bytes).map(TopicId).ok_or(ReplayError::InvalidId { field: "topic_id" })
 }
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+
+    use super::*;
+    use crate::rpc::metadata::BrokerIds;
+
+    fn topic(name: &str, id: u8) -> MetadataRecord {
+        TopicRecord { name: name.to_owned(), topic_id: vec![id; 16].into() }.into()
+    }
+
+    fn partition(id: u8, partition: i32) -> PartitionRecord {
+        let topic_id = vec![id; 16].into();
+        PartitionRecord { topic_id, partition, replicas: vec![1], isr: vec![1], leader: 1, ..Default::default() }
+    }
+
+    fn change(id: u8, partition_epoch: i32) -> PartitionChangeRecord {
+        let topic_id = vec![id; 16].into();
+        PartitionChangeRecord { topic_id, partition_epoch, isr: Some(BrokerIds::default()), ..Default::default() }
+    }
+
+    #[test]
+    fn a_record_of_a_later_version_is_never_skipped() {
+        // Field 99, length-delimited, empty: a kind of record that does not exist yet.
+        let record = MetadataRecord::decode(&[0x9a, 0x06, 0x00][..]).expect("protobuf skips unknown fields");
+        let mut image = ClusterImage::default();
+        assert_eq!(image.replay(&record, 1), Err(ReplayError::UnknownRecord));
+        assert_eq!(image, ClusterImage::default());
+    }
+
+    #[test]
+    fn values_of_a_later_version_stop_the_node_too() {
+        let mut image = ClusterImage::default();
+        image.replay_all(&[topic("a", 1)]).expect("fits");
+        let future = PartitionRecord { leader_recovery_state: 7, ..partition(1, 0) };
+        let field = "leader_recovery_state";
+        assert_eq!(image.replay(&future.into(), 2), Err(ReplayError::UnknownValue { field, value: 7 }));
+        let future = ConfigRecord { resource_type: 99, ..Default::default() };
+        let field = "resource_type";
+        assert_eq!(image.replay(&future.into(), 2), Err(ReplayError::UnknownValue { field, value: 99 }));
+    }
+
+    #[test]
+    fn records_follow_each_other_without_a_gap() {
+        let mut image = ClusterImage::default();
+        assert_eq!(image.replay(&topic("a", 1), 2), Err(ReplayError::Gap { applied: 0, found: 2 }));
+        assert_eq!(image.replay(&topic("a", 1), 1), Ok(()));
+        assert_eq!(image.replay(&topic("b", 2), 1), Err(ReplayError::Gap { applied: 1, found: 1 }));
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let mut image = ClusterImage::default();
+        image.replay_all(&[topic("a", 1), partition(1, 0).into()]).expect("fits");
+        let registration = BrokerRegistrationChangeRecord { broker_id: 1, ..Default::default() };
+        let unfit: Vec<MetadataRecord> = vec![
+            topic("a", 2),
+            topic("b", 1),
+            TopicRecord { name: "b".to_owned(), topic_id: vec![1; 15].into() }.into(),
+            partition(1, 0).into(),
+            partition(1, 2).into(),
+            partition(2, 0).into(),
+            change(1, 0).into(),
+            change(1, 2).into(),
+            PartitionChangeRecord { leader_epoch: Some(-1), ..change(1, 1) }.into(),
+            PartitionChangeRecord { partition: 1, ..change(1, 1) }.into(),
+            RemoveTopicRecord { topic_id: vec![9; 16].into() }.into(),
+            registration.into(),
+            UnregisterBrokerRecord { broker_id: 1, broker_epoch: 1 }.into(),
+        ];
+        let before = image.clone();
+        for record in unfit {
+            assert!(image.replay(&record, 3).is_err(), "{record:?}");
+            assert_eq!(image, before, "{record:?}");
+        }
+        assert_eq!(image.replay(&change(1, 1).into(), 3), Ok(()));
+        assert_eq!(before.leaderless_partitions().count(), 0, "older versions of the image stay as they were");
+    }
+}
