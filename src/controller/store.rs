@@ -361,3 +361,148 @@ fn sync_files(directory: &Path) -> io::Result<()> {
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> ControllerError {
     ControllerError::Io { action, path: path.to_owned(), source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::raft::state_at;
+    use crate::metadata::uuid_bytes;
+    use crate::model::Uuid;
+    use crate::rpc::metadata::{PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord};
+
+    fn broker(id: i32, index: i64) -> MetadataRecord {
+        RegisterBrokerRecord {
+            broker_id: id,
+            broker_epoch: index,
+            incarnation_id: uuid_bytes(Uuid([1; 16])),
+            ..RegisterBrokerRecord::default()
+        }
+        .into()
+    }
+
+    fn partition(topic: u8, partition: i32) -> MetadataRecord {
+        let topic_id = uuid_bytes(Uuid([topic; 16]));
+        PartitionRecord {
+            topic_id,
+            partition,
+            replicas: vec![1],
+            isr: vec![1],
+            leader: 1,
+            ..PartitionRecord::default()
+        }
+        .into()
+    }
+
+    fn topic(number: u8) -> MetadataRecord {
+        let topic_id = uuid_bytes(Uuid([number; 16]));
+        TopicRecord { name: format!("topic-{number}"), topic_id }.into()
+    }
+
+    fn config(key: &str, value: Option<&str>) -> MetadataRecord {
+        let (key, value) = (key.to_owned(), value.map(str::to_owned));
+        ConfigRecord { resource_type: 2, resource_name: "topic-1".to_owned(), key, value }.into()
+    }
+
+    /// The state after each prefix of some records.
+    fn states() -> Vec<AppliedState> {
+        let mut image = ClusterImage::default();
+        let mut records = vec![
+            ClusterIdRecord { cluster_id: "c".to_owned() }.into(),
+            FeatureLevelRecord { name: "f".to_owned(), level: 2 }.into(),
+            broker(1, 3),
+            topic(1),
+            partition(1, 0),
+            partition(1, 1),
+            topic(2),
+            partition(2, 0),
+            config("a", Some("1")),
+            config("b", Some("2")),
+            config("a", None),
+            FeatureLevelRecord { name: "f".to_owned(), level: 0 }.into(),
+            RemoveTopicRecord { topic_id: uuid_bytes(Uuid([2; 16])) }.into(),
+            broker(1, 14),
+        ];
+        records.push(ProducerIdsRecord { broker_id: 1, broker_epoch: 14, next_producer_id: 1_000 }.into());
+        let mut states = Vec::new();
+        for (index, record) in (1..).zip(&records) {
+            image.replay(record, index).unwrap();
+            states.push(state_at(u64::try_from(index).unwrap(), Arc::new(image.clone())));
+        }
+        states
+    }
+
+    fn open(directory: &tempfile::TempDir) -> (MaterialisedMetadata, Option<AppliedState>) {
+        MaterialisedMetadata::open(directory.path()).unwrap()
+    }
+
+    #[test]
+    fn a_clean_stop_is_restored_whatever_was_written_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut before: Option<AppliedState> = None;
+        for state in states() {
+            let (store, restored) = open(&directory);
+            assert_eq!(restored.map(|state| state.image), before.map(|state| state.image));
+            store.follow(state.clone());
+            store.close();
+            before = Some(state);
+        }
+        let (_store, restored) = open(&directory);
+        let (restored, written) = (restored.unwrap(), before.unwrap());
+        assert_eq!(restored.last_log_id, written.last_log_id);
+        assert_eq!(restored.image.digest(), written.image.digest());
+    }
+
+    #[test]
+    fn without_a_clean_stop_nothing_is_restored() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&directory);
+        store.follow(states().pop().unwrap());
+        store.close();
+        fs::remove_file(directory.path().join(DIRECTORY).join(MARKER)).unwrap();
+        assert!(open(&directory).1.is_none());
+    }
+
+    #[test]
+    fn a_start_takes_the_marker_away() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&directory);
+        store.follow(states().pop().unwrap());
+        store.close();
+        let (store, restored) = open(&directory);
+        assert!(restored.is_some());
+        // As if this process were killed now.
+        assert!(!directory.path().join(DIRECTORY).join(MARKER).exists());
+        store.close();
+    }
+
+    #[test]
+    fn content_that_is_not_what_was_written_is_not_used() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&directory);
+        store.follow(states().pop().unwrap());
+        store.close();
+        fs::write(directory.path().join(DIRECTORY).join(MARKER), "0000000000000001\n").unwrap();
+        assert!(open(&directory).1.is_none());
+    }
+
+    #[test]
+    fn damaged_files_cost_a_rebuild_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let (store, _) = open(&directory);
+        store.follow(states().pop().unwrap());
+        store.close();
+        let folder = directory.path().join(DIRECTORY);
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_file() && !path.ends_with(MARKER) {
+                fs::write(path, [0x5a; 700]).unwrap();
+            }
+        }
+        fs::write(folder.join("snap.0000000000000001.generating"), "half").unwrap();
+        let (store, restored) = open(&directory);
+        assert!(restored.is_none());
+        store.follow(states().pop().unwrap());
+        store.close();
+        assert!(open(&directory).1.is_some());
+    }
+}

@@ -141,6 +141,11 @@ impl<D: Disk> EntryLog<D> {
         Ok(())
     }
 
+    /// Syncs everything and leaves no zeros behind the last entry.
+    pub fn close(&mut self) -> Result<(), ControllerError> {
+        Ok(self.log.close()?)
+    }
+
     /// A damaged entry that was durable once is rot; any other is a write that never completed.
     fn cut_torn_tail(&mut self, damage: &crate::log::Damage, committed_end: u64) -> Result<(), ControllerError> {
         let mut durable_end = offset(committed_end);

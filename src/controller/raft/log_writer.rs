@@ -106,6 +106,7 @@ impl<D: Disk> LogWriter<D> {
             while let Some(request) = next {
                 if matches!(request, Request::Stop) {
                     self.finish_round();
+                    self.close();
                     return;
                 }
                 self.carry_out(request);
@@ -169,6 +170,14 @@ impl<D: Disk> LogWriter<D> {
         }
         // Nobody waits any more when openraft is shutting down.
         let _ = done.send(self.fault.clone().map_or(Ok(()), Err));
+    }
+
+    fn close(&mut self) {
+        if self.fault.is_none()
+            && let Err(error) = self.log.close()
+        {
+            self.fail(error);
+        }
     }
 
     fn finish_round(&mut self) {

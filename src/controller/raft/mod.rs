@@ -16,4 +16,6 @@ pub use snapshot::{AppliedState, snapshot_header, state_of_header};
 pub use types::{RaftId, Voter};
 
 #[cfg(test)]
+pub use snapshot::state_at;
+#[cfg(test)]
 mod store_tests;

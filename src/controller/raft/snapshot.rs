@@ -374,6 +374,13 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> ControllerE
     ControllerError::Io { action, path: path.to_owned(), source }
 }
 
+/// The state after the entry at `index` of term 1.
+#[cfg(test)]
+pub fn state_at(index: u64, image: Arc<ClusterImage>) -> AppliedState {
+    let last_log_id = Some(super::types::log_id(1, index));
+    AppliedState { last_log_id, membership: StoredMembership::default(), image }
+}
+
 /// openraft's pair of description and data.
 pub type Snapshot = openraft::Snapshot<MetadataRaft>;
 

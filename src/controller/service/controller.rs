@@ -21,6 +21,7 @@ use crate::metadata::uuid_bytes;
 use crate::model::{BrokerEpoch, BrokerId};
 use crate::rpc::controller as wire;
 use crate::rpc::controller::controller_server::Controller;
+use crate::rpc::metadata::{MetadataCommand, metadata_command::Kind};
 
 /// Streams open at once, of both kinds together.
 const STREAMS_MAX: usize = 2_048;
@@ -109,6 +110,9 @@ impl Controller for ControllerService {
         let request = request.into_inner();
         self.check(request.envelope.as_ref())?;
         let command = request.command.ok_or_else(|| Status::invalid_argument("the command is missing"))?;
+        if is_controllers_own(&command) {
+            return Err(Status::permission_denied("only the leader of the quorum gives this command, to itself"));
+        }
         use wire::submit_response::Result as Wire;
         let result = match self.commands.submit(command).await {
             Submitted::Reply(reply) => Wire::Reply(*reply),
@@ -215,6 +219,11 @@ async fn send_feed(
             }
         }
     }
+}
+
+/// What only a leader decides to do: from its sessions, and on its first day.
+fn is_controllers_own(command: &MetadataCommand) -> bool {
+    matches!(command.kind, Some(Kind::InitializeCluster(_) | Kind::FenceBroker(_) | Kind::UnfenceBroker(_)))
 }
 
 fn check<'a>(identity: &Identity, envelope: Option<&'a wire::Envelope>) -> Result<&'a wire::Envelope, Status> {
