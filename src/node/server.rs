@@ -31,6 +31,7 @@ const RUNTIME_SHUTDOWN_TIMEOUT: Duration = Duration::from_millis(500);
 /// Runs a node until a signal or a fault ends it.
 pub fn run(config: ServerConfig) -> Result<Stopped, NodeError> {
     limits::raise_open_files();
+    limits::refuse_huge_pages();
     let runtimes = Runtimes::start().map_err(|source| NodeError::System { doing: "start the runtimes", source })?;
     let runners = Runners { control: runtimes.control.handle().clone(), data: runtimes.data.handle().clone() };
     let ended = runtimes.control.block_on(live(config, &runners));
