@@ -267,8 +267,8 @@ async fn a_store_of_another_directory_or_cluster_is_refused() {
     assert!(matches!(refused, ControllerError::WrongIdentity { .. }), "{refused}");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn three_blank_voters_form_one_quorum() {
+/// Three blank voters, started together.
+async fn start_three() -> (Vec<ControllerHandle>, Vec<VoterAddress>, Vec<TempDir>) {
     let bound: Vec<_> = (1..=3).map(|node_id| (bind(), node_id)).collect();
     let voters: Vec<VoterAddress> =
         bound.iter().map(|((_, voter), node_id)| VoterAddress { node_id: *node_id, ..voter.clone() }).collect();
@@ -282,15 +282,39 @@ async fn three_blank_voters_form_one_quorum() {
         controllers.push(Controller::start(config, &Handle::current()).await.unwrap());
         directories.push(directory);
     }
+    (controllers, voters, directories)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_blank_voters_form_one_quorum_and_outlive_its_leader() {
+    let (mut controllers, voters, _directories) = start_three().await;
     let mut names = Vec::new();
     for controller in &controllers {
         names.push(soon(controller.formed()).await.unwrap());
     }
     assert!(names.windows(2).all(|pair| pair[0] == pair[1]), "{names:?}");
     let cluster = Cluster::start(cluster_config(None, 1, voters), &Handle::current());
-    soon(cluster.lifecycle().running()).await;
-    let quorum = cluster.calls().describe_quorum(PATIENCE).await.unwrap();
-    assert_eq!(quorum.voters.len(), 3);
+    let broker_epoch = soon(cluster.lifecycle().running()).await;
+    let before = cluster.calls().describe_quorum(PATIENCE).await.unwrap();
+    assert_eq!(before.voters.len(), 3);
+
+    let leader = controllers.iter().position(|controller| controller.leads()).unwrap();
+    controllers.remove(leader).shutdown().await;
+    let topic = CreatableTopic { name: "t".to_owned(), num_partitions: 1, replication_factor: 1, ..Default::default() };
+    let create = CreateTopics { topics: vec![topic], validate_only: false };
+    let command = MetadataCommand { kind: Some(Kind::CreateTopics(create)) };
+    // A command under way when its leader dies has an unknown outcome; this one is sent anew until it is answered.
+    let reply = loop {
+        if let Ok(reply) = cluster.calls().submit(command.clone(), PATIENCE).await {
+            break reply;
+        }
+    };
+    let image = soon(cluster.image().wait_for_index(reply.metadata_index)).await;
+    assert!(image.topic_by_name("t").is_some());
+    assert_eq!(image.broker(BrokerId(1)).unwrap().epoch, broker_epoch, "the broker kept its registration");
+    let after = cluster.calls().describe_quorum(PATIENCE).await.unwrap();
+    assert!(after.leader_epoch > before.leader_epoch);
+    assert_ne!(after.leader_node_id, before.leader_node_id);
     cluster.stop();
     for controller in controllers {
         controller.shutdown().await;

@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
-use openraft::storage::RaftLogStorage;
+use openraft::storage::{RaftLogStorage, RaftStateMachine};
 use openraft::testing::{StoreBuilder, Suite};
 use openraft::{EntryPayload, RaftLogReader};
+use prost::Message;
 use tokio::runtime::Runtime;
 
 use super::log_store::LogStore;
 use super::snapshot::{AppliedState, SnapshotStore};
 use super::state_machine::StateMachine;
-use super::types::{Entry, MetadataBatch, MetadataRaft, StorageError, Vote, log_id};
+use super::types::{Applied, Entry, MetadataBatch, MetadataRaft, StorageError, Vote, log_id};
 use crate::controller::error::{ControllerError, FaultReport};
 use crate::log::{Disk, Fault, SimDisk};
+use crate::rpc::metadata::{FeatureLevelRecord, MetadataRecord};
 
 const RAFT_ID: u64 = 42;
 
@@ -42,6 +44,27 @@ impl StoreBuilder<MetadataRaft, LogStore<SimDisk>, StateMachine<SimDisk>> for Bu
         let log = open(&disk).unwrap();
         let snapshots = Arc::new(SnapshotStore::open(disk, directory()).unwrap());
         Ok(((), log, StateMachine::new(AppliedState::default(), snapshots, None)))
+    }
+}
+
+#[test]
+fn a_record_of_an_unknown_kind_stops_the_machine_and_a_stale_batch_changes_nothing() {
+    let runtime = runtime();
+    let ((), _log, mut machine) = runtime.block_on(Builder.build()).unwrap();
+    let apply = |machine: &mut StateMachine<SimDisk>, index, base_index, records: Vec<Bytes>| {
+        let payload = EntryPayload::Normal(MetadataBatch { base_index, records });
+        runtime.block_on(machine.apply([Entry { log_id: log_id(1, index), payload }])).map_err(Box::new)
+    };
+    let known: MetadataRecord = FeatureLevelRecord { name: "f".to_owned(), level: 1 }.into();
+    let known = Bytes::from(known.encode_to_vec());
+    assert_eq!(apply(&mut machine, 1, 0, vec![known.clone()]).unwrap(), [Applied::Replayed]);
+    assert_eq!(apply(&mut machine, 2, 0, vec![known.clone()]).unwrap(), [Applied::Superseded]);
+    assert_eq!(machine.applied().image().applied_index(), 1);
+    // Field 99, which no version knows yet, and bytes that are no message.
+    for unknown in [&[0x9a, 0x06, 0x00][..], &[0xff][..]] {
+        let refused = apply(&mut machine, 3, 1, vec![known.clone(), Bytes::copy_from_slice(unknown)]);
+        assert!(refused.is_err(), "{unknown:?}");
+        assert_eq!(machine.applied().image().applied_index(), 1, "nothing of the batch counts");
     }
 }
 
