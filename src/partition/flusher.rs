@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::thread::{JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-use crate::log::{DataDirectory, LogError, OsDisk};
+use crate::log::{DataDirectory, LogError, OsDisk, RunMarker};
 use crate::model::TopicId;
 
 use super::replica::Replica;
@@ -87,7 +87,7 @@ impl Rounds {
             std::thread::park_timeout(LOOK_INTERVAL);
             let Some(replicas) = self.replicas.upgrade() else { return };
             if let Err(error) = self.round(&replicas) {
-                give_up(&error);
+                self.give_up(&error);
             }
         }
     }
@@ -105,6 +105,18 @@ impl Rounds {
             self.directory.write_checkpoints()?;
         }
         Ok(())
+    }
+
+    /// Ends the process. The run marker goes first: the next start must not trust the page cache (invariant A12).
+    fn give_up(&self, error: &LogError) -> ! {
+        if let Err(error) = RunMarker::remove(self.directory.disk(), self.directory.path()) {
+            tracing::error!("cannot remove the run marker: {error}");
+        }
+        tracing::error!(
+            "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, \
+             then start it again"
+        );
+        std::process::exit(1);
     }
 
     fn is_due(&mut self, replica: &Replica, now: Instant) -> bool {
@@ -130,12 +142,4 @@ fn flush(replica: &Replica) -> Result<bool, LogError> {
     let flushed = handle.run()?;
     replica.with_log(|log| log.mark_flushed(flushed)).transpose()?;
     Ok(true)
-}
-
-fn give_up(error: &LogError) -> ! {
-    tracing::error!(
-        "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, then \
-         start it again"
-    );
-    std::process::exit(1);
 }
