@@ -88,6 +88,8 @@ enum Step {
     Snapshot,
     /// Purges all but the last so many entries.
     Purge(u64),
+    /// Installs a snapshot that is so many entries ahead, of this term: the log begins anew behind it.
+    Install { term: u64, ahead: u64 },
 }
 
 const SCRIPT: &[Step] = &[
@@ -109,6 +111,9 @@ const SCRIPT: &[Step] = &[
     Step::Snapshot,
     Step::Purge(0),
     Step::Append { term: 3, calls: 2 },
+    Step::Commit,
+    Step::Install { term: 3, ahead: 5 },
+    Step::Append { term: 3, calls: 1 },
     Step::Commit,
 ];
 
@@ -212,6 +217,16 @@ fn carry_out(
             runtime.block_on(store.purge(log_id)).ok()?;
             promises.purged = promises.purging.take();
             promises.entries = promises.entries.split_off(&(index + 1));
+        }
+        Step::Install { term, ahead } => {
+            let index = promises.next_index() - 1 + ahead;
+            let last_log_id = Some(log_id(term, index));
+            snapshots.write(&AppliedState { last_log_id, ..AppliedState::default() }).ok()?;
+            promises.snapshot = Some(index);
+            promises.purging = Some(index);
+            runtime.block_on(store.purge(log_id(term, index))).ok()?;
+            promises.purged = promises.purging.take();
+            promises.entries.clear();
         }
     }
     Some(())
