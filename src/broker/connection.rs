@@ -87,10 +87,7 @@ impl Connection {
 
     /// Serves until the peer leaves or breaks the rules. Logs the reason where an operator can act on it.
     pub async fn run(mut self) {
-        let end = match self.serve().await {
-            Ok(never) => match never {},
-            Err(end) => end,
-        };
+        let Err(end) = self.serve().await;
         let peer = self.client.peer;
         match &end {
             ConnectionEnd::Receive(ReceiveError::Length { length, .. }) => log_bad_length(peer, *length, &end),
@@ -105,7 +102,7 @@ impl Connection {
     async fn serve(&mut self) -> Result<std::convert::Infallible, ConnectionEnd> {
         loop {
             while let Some(frame) = self.reader.next_frame()? {
-                let (request, is_produce) = dispatch::start(&self.context, &mut self.client, frame)?;
+                let (request, is_produce) = dispatch::start(&self.context, &self.client, frame)?;
                 if is_produce {
                     self.start_produce(request).await?;
                 } else {

@@ -31,10 +31,9 @@ pub struct FlushSignal {
 impl FlushSignal {
     /// Marks a partition and wakes the flusher, once until it has looked.
     pub fn want(&self, partition: &AtomicBool) {
-        if !partition.swap(true, Ordering::AcqRel) {
-            if let Some(thread) = self.thread.get() {
-                thread.unpark();
-            }
+        let first = !partition.swap(true, Ordering::AcqRel);
+        if first && let Some(thread) = self.thread.get() {
+            thread.unpark();
         }
     }
 }

@@ -3,5 +3,6 @@
 mod administration;
 mod groups;
 mod harness;
+mod kills;
 mod lifecycle;
 mod startup;
