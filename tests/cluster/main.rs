@@ -1,8 +1,13 @@
 //! The shipped binary as real processes on loopback: started, killed, stopped and asked over its sockets.
 
 mod administration;
+mod bad_frames;
+mod bad_records;
+mod bad_requests;
 mod groups;
 mod harness;
 mod kills;
 mod lifecycle;
+mod probe;
 mod startup;
+mod traps;
