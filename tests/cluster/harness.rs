@@ -14,8 +14,8 @@ use bytes::Bytes;
 use ottla::model::ErrorCode;
 use ottla::protocol::{
     self, CreatableTopic, CreateTopicsRequest, FetchPartition, FetchRequest, FetchTopic,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, ProducePartition,
-    ProduceRequest, ProduceTopic, Records, Request,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, MetadataRequest,
+    MetadataRequestTopic, ProducePartition, ProduceRequest, ProduceTopic, Records, Request,
 };
 use ottla::record::{BatchBuilder, Batches};
 
@@ -248,7 +248,7 @@ impl Connection {
         response
     }
 
-    /// Creates a topic with one partition, or panics.
+    /// Creates a topic with one partition and waits for its leader, or panics.
     pub fn create_topic(&mut self, name: &str) {
         let topic = CreatableTopic {
             name: name.to_owned(),
@@ -259,6 +259,23 @@ impl Connection {
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
         let response = self.send(5, &request);
         assert!(!response.topics[0].error_code.is_error(), "{response:?}");
+        self.await_leader(name);
+    }
+
+    /// Waits until partition 0 of a topic has a leader.
+    pub fn await_leader(&mut self, topic: &str) {
+        let asked = MetadataRequestTopic { name: Some(topic.to_owned()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest { topics: Some(vec![asked]), ..MetadataRequest::default() };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let response = self.send(4, &request);
+            let partition = response.topics[0].partitions.first();
+            if partition.is_some_and(|partition| !partition.error_code.is_error() && partition.leader_id >= 0) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{topic} has no leader: {response:?}");
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// Sets a config of a resource (2 is a topic, 4 a broker), or removes it, or panics.

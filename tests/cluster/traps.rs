@@ -84,15 +84,14 @@ fn api_versions_is_served_natively_in_every_version_with_a_plain_header() {
     let broker = Broker::start();
     for version in 0..=4 {
         let mut connection = broker.raw();
-        let request = ApiVersionsRequest {
-            client_software_name: "client".to_owned(),
-            client_software_version: "1".to_owned(),
-        };
+        let request =
+            ApiVersionsRequest { client_software_name: "client".to_owned(), client_software_version: "1".to_owned() };
         let answer = connection.send_frame(&payload(version, &request)).expect_answer(1);
         // After the correlation id comes the body, never the tagged fields of a flexible header.
         let body = answer[4..].to_vec().into();
         let mut reader = ottla::protocol::Reader::new(&body);
-        let response = <ApiVersionsResponse as ottla::protocol::Message>::decode(&mut reader, version).expect("decodes");
+        let response =
+            <ApiVersionsResponse as ottla::protocol::Message>::decode(&mut reader, version).expect("decodes");
         assert_eq!(response.error_code, ErrorCode::None);
         assert!(response.api_keys.len() > 20, "version {version}");
     }
@@ -101,10 +100,10 @@ fn api_versions_is_served_natively_in_every_version_with_a_plain_header() {
 #[test]
 fn every_listed_version_is_a_range_and_listed_once() {
     let broker = Broker::start();
-    let response = broker.connect().send(4, &ApiVersionsRequest {
-        client_software_name: "client".to_owned(),
-        client_software_version: "1".to_owned(),
-    });
+    let response = broker.connect().send(
+        4,
+        &ApiVersionsRequest { client_software_name: "client".to_owned(), client_software_version: "1".to_owned() },
+    );
     let mut keys: Vec<i16> = response.api_keys.iter().map(|api| api.api_key).collect();
     assert!(response.api_keys.iter().all(|api| 0 <= api.min_version && api.min_version <= api.max_version));
     keys.sort_unstable();
@@ -136,7 +135,8 @@ fn a_fetch_from_inside_a_batch_returns_the_whole_batch() {
         produce(&mut connection, &topic, batch(&[b"one", b"two", b"three"]));
     }
     for (from, first) in [(0, 0), (2, 0), (3, 3), (4, 3), (8, 6)] {
-        let partition = FetchPartition { fetch_offset: from, partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+        let partition =
+            FetchPartition { fetch_offset: from, partition_max_bytes: 1 << 20, ..FetchPartition::default() };
         let asked = FetchTopic { topic: topic.clone(), partitions: vec![partition], ..FetchTopic::default() };
         let request = FetchRequest { max_bytes: 1 << 20, topics: vec![asked], ..FetchRequest::default() };
         let response = connection.send(11, &request);
@@ -178,7 +178,10 @@ fn the_metadata_of_a_commit_comes_back() {
         assert_eq!(commit(&mut connection, &group, &topic, offset, metadata), ErrorCode::None);
         let kept = committed(&mut connection, &group, &topic);
         // Nothing and an empty text are the same to Kafka.
-        assert_eq!((kept.committed_offset, kept.metadata.unwrap_or_default()), (offset, metadata.unwrap_or("").to_owned()));
+        assert_eq!(
+            (kept.committed_offset, kept.metadata.unwrap_or_default()),
+            (offset, metadata.unwrap_or("").to_owned())
+        );
     }
 }
 
@@ -220,13 +223,15 @@ fn transactional_producers_are_refused() {
         ..InitProducerIdRequest::default()
     };
     assert!(connection.send(4, &request).error_code.is_error());
-    let plain = connection.send(4, &InitProducerIdRequest { producer_epoch: -1, producer_id: -1, ..Default::default() });
+    let plain =
+        connection.send(4, &InitProducerIdRequest { producer_epoch: -1, producer_id: -1, ..Default::default() });
     assert_eq!(plain.error_code, ErrorCode::None);
 }
 
 fn create_with(connection: &mut Connection, name: &str, configs: &[(&str, &str)]) {
-    let configs =
-        configs.iter().map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
+    let configs = configs
+        .iter()
+        .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
     let new = CreatableTopic {
         name: name.to_owned(),
         num_partitions: 1,
@@ -237,6 +242,7 @@ fn create_with(connection: &mut Connection, name: &str, configs: &[(&str, &str)]
     let request = CreateTopicsRequest { topics: vec![new], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
     let response = connection.send(5, &request);
     assert!(!response.topics[0].error_code.is_error(), "{response:?}");
+    connection.await_leader(name);
 }
 
 #[test]
@@ -275,9 +281,16 @@ fn offsets_by_time_are_exact_to_the_record() {
             }
             assert_eq!(produce(&mut connection, &topic, records.build().to_vec()).error_code, ErrorCode::None);
         }
-        for (time, offset, at) in
-            [(0, 0, 10), (10, 0, 10), (11, 1, 40), (40, 1, 40), (41, 4, 110), (110, 4, 110), (115, 5, 140), (231, 9, 240)]
-        {
+        for (time, offset, at) in [
+            (0, 0, 10),
+            (10, 0, 10),
+            (11, 1, 40),
+            (40, 1, 40),
+            (41, 4, 110),
+            (110, 4, 110),
+            (115, 5, 140),
+            (231, 9, 240),
+        ] {
             assert_eq!(offset_at(&mut connection, &topic, start + time), (offset, start + at), "{codec:?} {time}");
         }
         assert_eq!(offset_at(&mut connection, &topic, start + 241), (-1, -1), "after the last record");
@@ -291,11 +304,8 @@ type Described = BTreeMap<String, (Option<String>, i8)>;
 
 fn describe(connection: &mut Connection, resource_type: i8, name: &str) -> Described {
     let resource = DescribeConfigsResource { resource_type, resource_name: name.to_owned(), configuration_keys: None };
-    let request = DescribeConfigsRequest {
-        resources: vec![resource],
-        include_synonyms: true,
-        include_documentation: true,
-    };
+    let request =
+        DescribeConfigsRequest { resources: vec![resource], include_synonyms: true, include_documentation: true };
     let response = connection.send(3, &request);
     assert_eq!(response.results[0].error_code, ErrorCode::None, "{response:?}");
     let configs = response.results[0].configs.iter();
@@ -395,18 +405,9 @@ fn a_topic_made_again_has_neither_records_nor_offsets_of_the_old_one() {
         assert!(std::time::Instant::now() < deadline, "the topic stays");
     }
     connection.create_topic(&topic);
-    await_leader(&mut connection, &topic);
+    connection.await_leader(&topic);
     assert_eq!(end_offset(&mut connection, &topic), 0);
     assert_eq!(committed(&mut connection, &group, &topic).committed_offset, -1);
     assert_eq!(produce(&mut connection, &topic, batch(&[b"new"])).base_offset, 0);
     assert_eq!(connection.fetch_all(&topic), [b"new"]);
-}
-
-fn await_leader(connection: &mut Connection, topic: &str) {
-    let asked = ottla::protocol::MetadataRequestTopic { name: Some(topic.to_owned()), ..Default::default() };
-    let request = MetadataRequest { topics: Some(vec![asked]), ..MetadataRequest::default() };
-    let deadline = std::time::Instant::now() + PATIENCE;
-    while connection.send(4, &request).topics[0].partitions.first().is_none_or(|partition| partition.leader_id < 0) {
-        assert!(std::time::Instant::now() < deadline, "no leader");
-    }
 }
