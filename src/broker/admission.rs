@@ -7,8 +7,15 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::process::{Resource, getrlimit};
+
 use crate::config::NetworkConfig;
 use crate::model::Monotonic;
+
+/// Files of the process that are neither connections nor the logs': the metadata log, sockets to controllers, listeners.
+const OTHER_FILES: usize = 64;
+/// However low the limit of open files, so many connections are let in.
+const CONNECTIONS_MIN: usize = 16;
 
 /// The length of the window that the creation rate is counted over.
 const RATE_WINDOW_MS: u64 = 1_000;
@@ -44,6 +51,9 @@ impl ConnectionCounts {
         if counts.all >= limits.max_connections {
             return Err("max.connections");
         }
+        if counts.all >= connections_by_open_files() {
+            return Err("half of the limit of open files (ulimit -n)");
+        }
         if here >= overridden.copied().unwrap_or(limits.max_connections_per_ip) {
             return Err("max.connections.per.ip");
         }
@@ -66,6 +76,13 @@ impl ConnectionCounts {
         }
         RATE_WINDOW_MS - now.since_ms(counts.window_start)
     }
+}
+
+/// Half of the files a process may have open are for connections: without the other half a log could not go on, and a
+/// log that fails to write ends the process.
+fn connections_by_open_files() -> usize {
+    let limit = getrlimit(Resource::Nofile).current.and_then(|limit| usize::try_from(limit).ok());
+    limit.map_or(usize::MAX, |limit| (limit / 2).saturating_sub(OTHER_FILES).max(CONNECTIONS_MIN))
 }
 
 impl Drop for Counted {

@@ -8,8 +8,6 @@ use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
-
 use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
@@ -17,7 +15,7 @@ use crate::protocol::{self, ApiKey, DecodeError, Reader, Request, RequestHeader}
 
 use super::context::Context;
 use super::handlers;
-use super::receive::Frame;
+use super::receive::{Frame, MemoryShare};
 use super::send::Outgoing;
 
 /// Who is at the other end of a connection.
@@ -49,7 +47,7 @@ pub struct Call {
     pub client: Client,
     /// The request's share of the node's request memory. A handler that no longer holds the request's bytes
     /// may drop it early.
-    pub memory: Option<OwnedSemaphorePermit>,
+    pub memory: MemoryShare,
 }
 
 /// A request that has been started.
@@ -202,7 +200,7 @@ pub fn start(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<(P
         api_version: version,
         client_id: header.client_id.clone(),
         client: client.clone(),
-        memory: frame.permit,
+        memory: frame.memory,
     };
     let pending = run(context, &header, call, &mut reader)?;
     Ok((pending, api == ApiKey::Produce))

@@ -6,11 +6,13 @@
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 
 /// What one read asks for when no frame has begun.
 const READ_BYTES: usize = 64 * 1024;
@@ -20,6 +22,10 @@ const TRUSTED_BYTES: usize = 1024 * 1024;
 const POOLED_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Buffers kept for re-use; more are freed.
 const POOL_BUFFERS_MAX: usize = 16;
+/// The least that a large frame is given at a time: with less, a request of usual size would take many reads.
+const STEP_BYTES_MIN: usize = 256 * 1024;
+/// A frame that holds memory others may be waiting for has to come on; a peer that lets it lie this long is gone.
+const STALL_MAX: Duration = Duration::from_secs(10);
 /// Only Produce carries bulk. A frame of another API decodes into up to 48 times its size (arrays of empty names),
 /// so it may not be as large as `socket.request.max.bytes` allows.
 const OTHER_REQUEST_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -55,25 +61,48 @@ pub enum ReceiveError {
         /// The API.
         api_key: i16,
     },
+    /// A large frame began and did not come on.
+    #[error("{received} of {length} bytes of a request came, and then no more")]
+    Stalled {
+        /// Bytes that came.
+        received: usize,
+        /// Bytes claimed.
+        length: usize,
+    },
     /// The socket failed.
     #[error("cannot read: {0}")]
     Io(#[from] io::Error),
 }
 
 /// Recycled receive buffers and the bound on the bytes of large requests in flight, for the whole node.
+///
+/// Memory is taken for the bytes that have come, about as many again at a time, and not for what a peer claims: to hold
+/// much of it, a peer has to send much. As frames that are half there could all wait for each other, one of them at a
+/// time may go over the bound.
 #[derive(Debug)]
 pub struct ReceiveMemory {
     pool: Mutex<Vec<BytesMut>>,
     /// One permit per KiB of `queued.max.request.bytes`.
     budget: Arc<Semaphore>,
-    budget_kib: u32,
+    /// Held by the frame that goes over the bound.
+    overdraft: Arc<AsyncMutex<()>>,
+}
+
+/// What a frame has of the node's request memory. Given back on drop.
+#[derive(Debug, Default)]
+pub struct MemoryShare {
+    permit: Option<OwnedSemaphorePermit>,
+    overdraft: Option<OwnedMutexGuard<()>>,
+    /// Bytes this is for, beyond those every connection may have.
+    bytes: usize,
 }
 
 impl ReceiveMemory {
     /// `queued_max_request_bytes`: how much the frames above 64 KiB may take together.
     pub fn new(queued_max_request_bytes: u64) -> Self {
         let kib = u32::try_from(queued_max_request_bytes / 1024).unwrap_or(u32::MAX).clamp(1024, u32::MAX >> 4);
-        Self { pool: Mutex::new(Vec::new()), budget: Arc::new(Semaphore::new(kib as usize)), budget_kib: kib }
+        let budget = Arc::new(Semaphore::new(kib as usize));
+        Self { pool: Mutex::new(Vec::new()), budget, overdraft: Arc::default() }
     }
 
     fn take(&self) -> BytesMut {
@@ -92,13 +121,27 @@ impl ReceiveMemory {
         }
     }
 
-    async fn reserve(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        if bytes <= READ_BYTES {
-            return None;
+    /// Waits until `share` may have that many bytes more. Safe to cancel.
+    async fn enlarge(&self, share: &mut MemoryShare, bytes: usize) {
+        if share.overdraft.is_none() {
+            let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX);
+            tokio::select! {
+                biased;
+                // The semaphore is never closed, so there is a permit.
+                permit = Arc::clone(&self.budget).acquire_many_owned(kib) => share.add(permit.ok()),
+                overdraft = Arc::clone(&self.overdraft).lock_owned() => share.overdraft = Some(overdraft),
+            }
         }
-        let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX).min(self.budget_kib);
-        // The semaphore is never closed, so an error cannot happen; without a permit the frame is still read.
-        Arc::clone(&self.budget).acquire_many_owned(kib).await.ok()
+        share.bytes += bytes;
+    }
+}
+
+impl MemoryShare {
+    fn add(&mut self, more: Option<OwnedSemaphorePermit>) {
+        match (&mut self.permit, more) {
+            (Some(permit), Some(more)) => permit.merge(more),
+            (_, more) => self.permit = more,
+        }
     }
 }
 
@@ -107,8 +150,8 @@ impl ReceiveMemory {
 pub struct Frame {
     /// Header and body.
     pub bytes: Bytes,
-    /// Its share of the node's request memory, given back on drop.
-    pub permit: Option<OwnedSemaphorePermit>,
+    /// Its share of the node's request memory.
+    pub memory: MemoryShare,
 }
 
 /// The receiving half of a connection.
@@ -118,14 +161,16 @@ pub struct FrameReader {
     buffer: Option<BytesMut>,
     /// Length of the frame whose prefix has been read.
     expected: Option<usize>,
-    permit: Option<OwnedSemaphorePermit>,
+    share: MemoryShare,
+    stall_max: Duration,
     request_bytes_max: usize,
 }
 
 impl FrameReader {
     /// `request_bytes_max`: `socket.request.max.bytes`.
     pub fn new(memory: Arc<ReceiveMemory>, request_bytes_max: usize) -> Self {
-        Self { memory, buffer: None, expected: None, permit: None, request_bytes_max }
+        let share = MemoryShare::default();
+        Self { memory, buffer: None, expected: None, share, stall_max: STALL_MAX, request_bytes_max }
     }
 
     /// The next whole frame among the bytes that have arrived.
@@ -147,7 +192,7 @@ impl FrameReader {
             Some(length) if buffer.len() >= length => {
                 self.expected = None;
                 let bytes = buffer.split_to(length).freeze();
-                Ok(Some(Frame { bytes, permit: self.permit.take() }))
+                Ok(Some(Frame { bytes, memory: std::mem::take(&mut self.share) }))
             }
             _ => Ok(None),
         }
@@ -163,6 +208,25 @@ impl FrameReader {
         self.expected.is_none() && self.unread().len() < READ_BYTES
     }
 
+    /// Waits until there is something to read, and memory for it.
+    async fn await_bytes(&mut self, stream: &TcpStream) -> Result<(), ReceiveError> {
+        let received = self.unread().len();
+        let Some(length) = self.expected.filter(|_| received > 0 || self.share.bytes > 0) else {
+            return Ok(stream.readable().await?);
+        };
+        if received >= READ_BYTES + self.share.bytes {
+            let more = received.max(STEP_BYTES_MIN).min(length - received);
+            self.memory.enlarge(&mut self.share, more).await;
+        }
+        if self.share.bytes == 0 {
+            return Ok(stream.readable().await?);
+        }
+        match timeout(self.stall_max, stream.readable()).await {
+            Ok(ready) => Ok(ready?),
+            Err(_) => Err(ReceiveError::Stalled { received, length }),
+        }
+    }
+
     /// Waits for bytes and takes in what one read returns. Safe to cancel: bytes that have been read stay.
     pub async fn fill(&mut self, stream: &mut TcpStream) -> Result<(), ReceiveError> {
         if self.unread().is_empty()
@@ -171,12 +235,7 @@ impl FrameReader {
         {
             self.memory.give_back(buffer);
         }
-        if let Some(length) = self.expected
-            && self.permit.is_none()
-        {
-            self.permit = self.memory.reserve(length).await;
-        }
-        stream.readable().await?;
+        self.await_bytes(stream).await?;
         let buffer = self.buffer.get_or_insert_with(|| self.memory.take());
         let wanted = match self.expected {
             Some(length) => length.saturating_sub(buffer.len()).max(1),
@@ -188,8 +247,9 @@ impl FrameReader {
         }
         let partial = buffer.len();
         // A large frame is read to its end and no further, so that no tail of the next one has to be moved.
+        // Nor further than it has memory for.
         let limit = if wanted > READ_BYTES || self.expected.is_some_and(|length| length > READ_BYTES) {
-            wanted
+            wanted.min((READ_BYTES + self.share.bytes).saturating_sub(partial)).max(1)
         } else {
             buffer.capacity() - buffer.len()
         };
@@ -258,6 +318,44 @@ mod tests {
         }
         drop(writer.await.unwrap());
         assert!(matches!(next(&mut reader, &mut server).await, Err(ReceiveError::Closed { partial: 0 })));
+    }
+
+    #[tokio::test]
+    async fn frames_that_exceed_the_memory_together_still_arrive() {
+        // One MiB for eight frames of four.
+        let memory = Arc::new(ReceiveMemory::new(1 << 20));
+        let payload = Arc::new(vec![7; 4 << 20]);
+        let mut tasks = Vec::new();
+        for _ in 0..8 {
+            let (mut client, mut server) = pair().await;
+            let mut reader = FrameReader::new(Arc::clone(&memory), 100 << 20);
+            let sent = Arc::clone(&payload);
+            tasks.push(tokio::spawn(async move { client.write_all(&framed(&sent)).await.map(|()| client) }));
+            let expected = Arc::clone(&payload);
+            tasks.push(tokio::spawn(async move {
+                assert!(next(&mut reader, &mut server).await.unwrap().bytes == expected[..]);
+                Ok(server)
+            }));
+        }
+        for task in tasks {
+            task.await.unwrap().unwrap();
+        }
+        assert_eq!(memory.budget.available_permits(), 1024);
+        assert!(memory.overdraft.try_lock().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_large_frame_that_does_not_come_on_is_given_up() {
+        let memory = Arc::new(ReceiveMemory::new(64 << 20));
+        let (mut client, mut server) = pair().await;
+        let mut reader = FrameReader::new(Arc::clone(&memory), 100 << 20);
+        reader.stall_max = Duration::from_millis(20);
+        client.write_all(&i32::to_be_bytes(90 << 20)).await.unwrap();
+        client.write_all(&[0; 100 * 1024]).await.unwrap();
+        let result = next(&mut reader, &mut server).await;
+        assert!(matches!(result, Err(ReceiveError::Stalled { .. })), "{result:?}");
+        drop(reader);
+        assert_eq!(memory.budget.available_permits(), 64 << 10);
     }
 
     #[tokio::test]

@@ -74,13 +74,7 @@ impl Broker {
         line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// How many file descriptors the broker has open.
-    pub fn descriptors(&self) -> u64 {
-        let folder = Path::new("/proc").join(self.process_id().to_string()).join("fd");
-        std::fs::read_dir(folder).expect("the broker lives").count() as u64
-    }
-
-    /// Lowers how many it may have.
+    /// Lowers how many files the broker may have open.
     pub fn limit_descriptors(&self, limit: u64) {
         let pid = Pid::from_raw(self.process_id() as i32).expect("not zero");
         let limit = Rlimit { current: Some(limit), maximum: Some(limit) };
