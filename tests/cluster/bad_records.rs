@@ -240,13 +240,21 @@ fn bombs_cost_no_memory() {
             let _ = plain.answer_to(bomb.clone());
         }
     });
-    broker.undisturbed_by(256 * 1024, || {
-        for (codec, bomb) in &bombs {
-            let other = if *codec == Codec::Gzip { "zstd" } else { "gzip" };
-            let mut converting = Log::with_configs(&broker, &[("compression.type", other)]);
-            let refused = [ErrorCode::MessageTooLarge, ErrorCode::InvalidRecord, ErrorCode::CorruptMessage];
-            converting.refuses(bomb.clone(), &refused);
-        }
+    // Where they have to be inflated, it is a few at a time, each until its limit of 64 MiB.
+    broker.undisturbed_by(800 * 1024, || {
+        let converting = |codec: &Codec| if *codec == Codec::Gzip { "zstd" } else { "gzip" };
+        let logs = bombs
+            .iter()
+            .cycle()
+            .take(32)
+            .map(|(codec, bomb)| (Log::with_configs(&broker, &[("compression.type", converting(codec))]), bomb));
+        let mut logs: Vec<_> = logs.collect();
+        std::thread::scope(|scope| {
+            for (log, bomb) in &mut logs {
+                let refused = [ErrorCode::MessageTooLarge, ErrorCode::InvalidRecord, ErrorCode::CorruptMessage];
+                scope.spawn(move || log.refuses(bomb.clone(), &refused));
+            }
+        });
     });
 }
 

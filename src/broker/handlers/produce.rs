@@ -13,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use crate::broker::context::Context;
@@ -72,6 +74,9 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
     ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: hints.into_endpoints() }.into()
 }
 
+/// Batches that are inflated at a time in the whole process: small ones may grow to 64 MiB and take twice that.
+static INFLATING: Semaphore = Semaphore::const_new(4);
+
 struct What {
     acks: i16,
     zstd_known: bool,
@@ -121,8 +126,14 @@ fn append_batch(replica: &Replica, what: &What, records: Bytes) -> Result<Append
         leader_epoch: None,
     };
     let append = || replica.append(request, clock::wall());
+    if !inflates {
+        return append();
+    }
     // In place rather than on another thread: the next request of this connection must be appended after it.
-    if inflates { tokio::task::block_in_place(append) } else { append() }
+    tokio::task::block_in_place(|| {
+        let _turn = Handle::current().block_on(INFLATING.acquire());
+        append()
+    })
 }
 
 fn answer(
