@@ -31,6 +31,7 @@ pub struct StartTime {
 }
 
 impl StartTime {
+    #[expect(clippy::zombie_processes, reason = "the broker is to outlive this program")]
     pub fn run(self) -> Value {
         let log = File::create(&self.log).expect("a log file");
         let errors = log.try_clone().expect("a log file");
