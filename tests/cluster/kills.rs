@@ -251,7 +251,7 @@ fn nothing_acknowledged_is_lost_and_no_index_is_wrong() {
     create_topic(&node);
     let mut loads = [Load::new(&address, "idempotent", true), Load::new(&address, "plain", false)];
     let mut restarts = Vec::new();
-    for kill in 0..kills {
+    for _ in 0..kills {
         let until = Instant::now() + Duration::from_millis(rand::random_range(20..600));
         let acknowledged_before: Vec<usize> = loads.iter().map(Load::acknowledged).collect();
         // Kills that hit an idle broker prove nothing: both producers get through first.
