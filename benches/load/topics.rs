@@ -47,7 +47,9 @@ pub fn create(connection: &mut Connection, names: &[String], partitions: i32) {
         let there = !topic.error_code.is_error() || topic.error_code == ErrorCode::TopicAlreadyExists;
         assert!(there, "{topic:?}");
     }
+    let begun = Instant::now();
     while !all_led(connection, names, partitions) {
+        assert!(begun.elapsed() < Duration::from_secs(300), "no leaders after five minutes");
         sleep(Duration::from_millis(20));
     }
 }
