@@ -120,6 +120,7 @@ fn producer(address: &str, idempotent: bool, acknowledged: &Acknowledged) -> Thr
         .set("enable.idempotence", idempotent.to_string())
         .set("acks", "all")
         .set("linger.ms", "1")
+        .set("compression.type", if idempotent { "none" } else { "lz4" })
         .set("retry.backoff.ms", "20")
         .set("reconnect.backoff.ms", "20")
         .set("reconnect.backoff.max.ms", "100")
@@ -225,8 +226,25 @@ fn batch_at(connection: &mut Connection, partition: i32, fetch_offset: i64) -> R
 
 fn start(directory: &std::path::Path, address: Option<&str>) -> Node {
     let listener = address.map_or("PLAINTEXT://127.0.0.1:0".to_owned(), |address| format!("PLAINTEXT://{address}"));
-    // Small segments, so that rolls are hit too.
-    Setup::new(directory).set("listeners", &listener).set("log.segment.bytes", "1048576").start()
+    setup(directory, &listener).start()
+}
+
+fn setup(directory: &std::path::Path, listener: &str) -> Setup {
+    // Small segments, so that rolls are hit too, and nearly every batch in the indexes.
+    Setup::new(directory)
+        .set("listeners", listener)
+        .set("log.segment.bytes", "1048576")
+        .set("log.index.interval.bytes", "512")
+}
+
+/// Now and then a broker is killed while it recovers from the kill before.
+fn kill_while_it_starts(directory: &std::path::Path, address: &str) {
+    while rand::random_ratio(1, 8) {
+        let mut process = setup(directory, &format!("PLAINTEXT://{address}")).spawn();
+        std::thread::sleep(Duration::from_micros(rand::random_range(0..200_000)));
+        process.signal("KILL");
+        process.wait();
+    }
 }
 
 fn create_topic(node: &Node) {
@@ -263,6 +281,7 @@ fn nothing_acknowledged_is_lost_and_no_index_is_wrong() {
             std::thread::sleep(Duration::from_millis(2));
         }
         node.kill();
+        kill_while_it_starts(directory.path(), &address);
         let started = Instant::now();
         node = start(directory.path(), Some(&address));
         restarts.push(started.elapsed());
