@@ -105,7 +105,8 @@ fn check_name(image: &ClusterImage, name: &str) -> Result<(), Refusal> {
         return Err(Refusal::new(ErrorCode::InvalidRequest, format!("{name} is the metadata quorum's own log")));
     }
     if image.topic_id(name).is_some() {
-        return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("topic {name} exists already")));
+        // Scripts look for Kafka's words in what its tools print.
+        return Err(Refusal::new(ErrorCode::TopicAlreadyExists, format!("Topic '{name}' already exists.")));
     }
     match collision_name(name).and_then(|collision_name| image.collision_names.get(&collision_name)) {
         Some(other) => Err(invalid(format!("{name} and the existing topic {other} differ only in '.' and '_'"))),
