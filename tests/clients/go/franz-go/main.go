@@ -25,6 +25,9 @@ func client(options ...kgo.Opt) *kgo.Client {
 func makeTopic(ctx context.Context, kind string, partitions int32) string {
 	topic := Unique(kind)
 	Check(Must(admin.CreateTopic(ctx, partitions, 1, nil, topic)).Err)
+	Until("metadata of "+topic, func() bool {
+		return len(Must(admin.ListTopics(ctx, topic))[topic].Partitions) == int(partitions)
+	})
 	return topic
 }
 

@@ -35,6 +35,9 @@ func client() sarama.Client { return Must(sarama.NewClient([]string{Bootstrap}, 
 func makeTopic(kind string, partitions int32) string {
 	topic := Unique(kind)
 	Check(admin.CreateTopic(topic, &sarama.TopicDetail{NumPartitions: partitions, ReplicationFactor: 1}, false))
+	Until("metadata of "+topic, func() bool {
+		return len(Must(admin.DescribeTopics([]string{topic}))[0].Partitions) == int(partitions)
+	})
 	return topic
 }
 
