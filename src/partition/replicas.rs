@@ -79,7 +79,6 @@ struct Directory {
 #[derive(Default)]
 struct Hosted {
     topics: HashMap<Arc<str>, HostedTopic>,
-    names: HashMap<TopicId, Arc<str>>,
 }
 
 struct HostedTopic {
@@ -288,7 +287,6 @@ impl Replicas {
         };
         let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
         for ((topic, index), partition) in missing.into_iter().zip(opened) {
-            hosted.names.insert(topic.id, Arc::clone(&topic.name));
             let entry = hosted.topics.entry(Arc::clone(&topic.name));
             let here = entry.or_insert_with(|| HostedTopic { id: topic.id, partitions: BTreeMap::new() });
             here.id = topic.id;
@@ -354,7 +352,7 @@ impl Replicas {
         let Ok(replica) = self.find(&topic.name, index) else { return };
         let before = replica.leader_epoch();
         if partition.leader == self.config.broker_id {
-            let start = self.leader_start(image, topic, partition, &replica);
+            let start = self.leader_start(image, partition, &replica);
             if let Err(error) = replica.lead(start, clock::monotonic()) {
                 tracing::error!(partition = %replica.topic_partition(), "cannot lead: {error}");
             }
@@ -367,16 +365,9 @@ impl Replicas {
         }
     }
 
-    fn leader_start(
-        &self,
-        image: &ClusterImage,
-        topic: &TopicImage,
-        partition: &PartitionImage,
-        replica: &Replica,
-    ) -> LeaderStart {
+    fn leader_start(&self, image: &ClusterImage, partition: &PartitionImage, replica: &Replica) -> LeaderStart {
         let broker_id = self.config.broker_id;
         let broker_epoch = image.broker(broker_id).map_or(BrokerEpoch(-1), |broker| broker.epoch);
-        let _ = topic;
         LeaderStart {
             broker: IsrMember { broker_id, broker_epoch },
             leader_epoch: partition.leader_epoch,
@@ -418,7 +409,6 @@ impl Replicas {
     fn delete(&self, topic: &TopicImage) {
         let removed = {
             let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
-            hosted.names.remove(&topic.id);
             match hosted.topics.get(&topic.name) {
                 Some(here) if here.id == topic.id => hosted.topics.remove(&topic.name),
                 _ => None,

@@ -15,12 +15,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use openraft::EntryPayload;
 use prost::Message;
 
 use super::types::{Entry, InvalidMessage, LogId, entry_from_wire, entry_to_wire};
+use crate::clock;
 use crate::controller::error::ControllerError;
 use crate::log::{Disk, FilePool, LogConfig, LogError, LogReader, OpenLog, SegmentedLog};
 use crate::model::{LeaderEpoch, Monotonic, Offset, Wall};
@@ -68,7 +68,7 @@ impl<D: Disk> EntryLog<D> {
             recovery_point: 0,
             start_offset: offset(start),
             clean: false,
-            now: now(),
+            now: clock::wall(),
         };
         let mut scan = Scan { directory, start, last: None, fault: None };
         let pool = Arc::new(FilePool::new(disk, OPEN_FILES_MAX));
@@ -102,7 +102,7 @@ impl<D: Disk> EntryLog<D> {
 
     /// Writes entries that continue the log. Durable after [`EntryLog::sync`].
     pub fn append(&mut self, entries: &[Entry], durable_end: u64) -> Result<(), ControllerError> {
-        let now = now();
+        let now = clock::wall();
         let mut bytes = Vec::new();
         let mut headers = Vec::new();
         for entry in entries {
@@ -275,11 +275,6 @@ fn decode(batch: &Batch<'_>) -> Result<Entry, InvalidMessage> {
 
 fn offset(index: u64) -> Offset {
     Offset::try_from(index).expect("an index fits an offset")
-}
-
-fn now() -> Wall {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Wall(i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX))
 }
 
 fn damaged(directory: &Path, reason: String) -> ControllerError {

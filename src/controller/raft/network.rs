@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use openraft::error::{Fatal, NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable};
 use openraft::network::{Backoff, RPCOption, RaftNetwork, RaftNetworkFactory};
@@ -20,6 +20,7 @@ use super::types::{
     InvalidMessage, MetadataRaft, RaftId, Vote, Voter, entry_to_wire, log_id_from_wire, log_id_to_wire, vote_from_wire,
     vote_to_wire,
 };
+use crate::clock;
 use crate::controller::identity::Identity;
 use crate::rpc::raft as wire;
 use crate::rpc::raft::raft_client::RaftClient;
@@ -46,9 +47,7 @@ impl PeerActivity {
     }
 
     fn note(&self, peer: RaftId) {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX);
-        self.last_fetch_ms.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, now);
+        self.last_fetch_ms.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, clock::wall().0);
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio_stream::Stream;
@@ -11,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::wrong_target;
+use crate::clock;
 use crate::controller::feed::AppliedMetadata;
 use crate::controller::feed_messages::messages;
 use crate::controller::handle::{CommandQueue, Submitted};
@@ -72,7 +72,7 @@ impl ControllerService {
 
     fn describe(&self) -> Option<wire::QuorumDescription> {
         let (term, high_watermark, members) = self.quorum.members()?;
-        let now = now_ms();
+        let now = clock::wall().0;
         let replica = |member: &MemberState| quorum_replica(member, high_watermark, now);
         Some(wire::QuorumDescription {
             leader_node_id: self.identity.node_id,
@@ -246,9 +246,4 @@ fn quorum_replica(member: &MemberState, high_watermark: u64, now: i64) -> wire::
         last_fetch_timestamp_ms,
         last_caught_up_timestamp_ms: if caught_up { last_fetch_timestamp_ms } else { -1 },
     }
-}
-
-fn now_ms() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }
