@@ -9,9 +9,13 @@ use super::{PartitionLog, RetentionOutcome};
 
 impl<D: Disk> PartitionLog<D> {
     /// Drops everything from `offset` on; true when that was anything. Lowers the recovery point, durably and
-    /// first, when it is above.
+    /// first, when it is above. An epoch that begins there goes too, also one without records: it was led here, and
+    /// another leader's history takes its place.
     pub fn truncate_to(&mut self, offset: Offset) -> Result<bool, LogError> {
         if offset >= self.log_end_offset() {
+            if self.leader_epochs.truncate_from(offset) {
+                self.leader_epochs_changed();
+            }
             return Ok(false);
         }
         let end_offset = self.log.truncation_point(offset)?;

@@ -185,6 +185,9 @@ fn truncation_takes_whole_batches_epochs_and_producers() {
     assert_eq!(log.leader_epochs().latest().unwrap().epoch, LeaderEpoch(1));
     assert_eq!(log.describe_producers()[0].last_sequence, 11);
     assert!(!log.truncate_to(12).unwrap());
+    log.assign_leader_epoch_start(LeaderEpoch(5)).unwrap();
+    assert!(!log.truncate_to(12).unwrap());
+    assert_eq!(log.leader_epochs().latest().unwrap().epoch, LeaderEpoch(1), "an epoch without records goes too");
     // The cut is durable: nothing of it comes back.
     disk.crash(None);
     let (mut log, report) = open(&disk);

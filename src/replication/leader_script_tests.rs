@@ -1,4 +1,4 @@
-//! Runs `testscripts/*`: one leadership, told as commands, answered with effects.
+//! Runs `testscripts/leader/*`: one leadership, told as commands, answered with effects.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -111,7 +111,7 @@ impl Runner {
 
 #[test]
 fn scripts() {
-    for entry in std::fs::read_dir("src/replication/testscripts").expect("the folder of scripts") {
+    for entry in std::fs::read_dir("src/replication/testscripts/leader").expect("the folder of scripts") {
         let path = entry.expect("a script").path();
         goldenscript::run(&mut Runner::default(), path.to_str().expect("a readable path"))
             .expect("the script's output");
