@@ -61,6 +61,24 @@ pub enum ProducerRefusal {
         /// The newest epoch in the log.
         current_epoch: ProducerEpoch,
     },
+    /// A marker of a transaction coordinator that has a successor.
+    #[error(
+        "coordinator epoch {coordinator_epoch} of producer {producer_id} is smaller than the last seen {current_epoch}"
+    )]
+    CoordinatorFenced {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The marker's epoch.
+        coordinator_epoch: i32,
+        /// The newest epoch in the log.
+        current_epoch: i32,
+    },
+    /// A transactional batch that nobody has verified to belong to an ongoing transaction.
+    #[error("producer {producer_id} wrote outside of an ongoing transaction")]
+    NotVerified {
+        /// The producer.
+        producer_id: ProducerId,
+    },
     /// A batch outside of the transaction that the producer has open.
     #[error("producer {producer_id} has a transaction open since offset {first_offset} and wrote outside of it")]
     InvalidTxnState {
@@ -78,7 +96,8 @@ impl ProducerRefusal {
             ProducerRefusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             ProducerRefusal::DuplicateSequence { .. } => ErrorCode::DuplicateSequenceNumber,
             ProducerRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-            ProducerRefusal::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
+            ProducerRefusal::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
+            ProducerRefusal::NotVerified { .. } | ProducerRefusal::InvalidTxnState { .. } => ErrorCode::InvalidTxnState,
         }
     }
 }

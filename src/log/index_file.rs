@@ -107,7 +107,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
 
     fn read_entry(&self, at: usize) -> Result<Option<E>, LogError> {
         // Enough for entries of every kind.
-        let mut buffer = [0; 16];
+        let mut buffer = [0; 40];
         let bytes = buffer.get_mut(..E::SIZE).unwrap_or_default();
         let file = self.file.open()?;
         let read = read_full(&*file, bytes, (at * E::SIZE) as u64).map_err(self.file.fault("read"))?;
@@ -162,6 +162,42 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         }
     }
 
+    /// All entries whose key is at or above `key`.
+    pub fn since(&self, key: i64) -> Result<Vec<E>, LogError> {
+        let (older, recent) = {
+            let entries = self.loaded()?;
+            let first = entries.recent.partition_point(|entry| entry.key() < key);
+            (entries.older(), entries.recent.get(first..).unwrap_or_default().to_vec())
+        };
+        let first = self.partition_point(older, |entry| entry.is_some_and(|entry| entry.key() < key))?;
+        let mut found = self.read_entries(first, older)?;
+        found.extend(recent);
+        Ok(found)
+    }
+
+    /// The entries between two places in the file.
+    fn read_entries(&self, from: usize, to: usize) -> Result<Vec<E>, LogError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let mut bytes = vec![0; (to - from) * E::SIZE];
+        let file = self.file.open()?;
+        let read = read_full(&*file, &mut bytes, (from * E::SIZE) as u64).map_err(self.file.fault("read"))?;
+        bytes.truncate(read);
+        Ok(bytes.chunks_exact(E::SIZE).map_while(|bytes| E::decode(self.base_offset, bytes)).collect())
+    }
+
+    /// The first entry that does not satisfy `before`, which holds for a first part of them.
+    pub fn first_not(&self, before: impl Fn(&E) -> bool) -> Result<Option<E>, LogError> {
+        let (older, recent) = {
+            let entries = self.loaded()?;
+            let first = entries.recent.partition_point(&before);
+            (entries.older(), entries.recent.get(first).copied())
+        };
+        let first = self.partition_point(older, |entry| entry.is_some_and(|entry| before(&entry)))?;
+        if first < older { self.read_entry(first) } else { Ok(recent) }
+    }
+
     /// Appends an entry, if it can follow the last one. Now and then this writes what has gathered.
     pub fn append(&self, entry: E) -> Result<(), LogError> {
         if self.last()?.is_some_and(|last| !entry.follows(&last)) {
@@ -195,6 +231,12 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
     pub fn write_out(&self) -> Result<(), LogError> {
         let mut entries = self.loaded()?;
         if entries.unwritten > 0 || !self.file.exists() { self.write(&mut entries) } else { Ok(()) }
+    }
+
+    /// The same for an index that has no file while it has no entry.
+    pub fn write_out_existing(&self) -> Result<(), LogError> {
+        let mut entries = self.lock();
+        if entries.unwritten > 0 { self.write(&mut entries) } else { Ok(()) }
     }
 
     /// Drops the memory of entries that are in the file: the segment is no longer appended to.

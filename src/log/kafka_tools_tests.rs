@@ -41,7 +41,8 @@ fn write_log(path: &Path) {
             builder.append(timestamp, Some(&n.to_be_bytes()), Some(&value), &[]);
         }
         let batch = builder.build();
-        log.append_as_leader(&batch, &BatchHeader::parse(&batch).unwrap(), LeaderEpoch(n / 150), Wall(0)).unwrap();
+        log.append_as_leader(&batch, &BatchHeader::parse(&batch).unwrap(), LeaderEpoch(n / 150), None, Wall(0))
+            .unwrap();
     }
     log.close().unwrap();
 }

@@ -8,12 +8,16 @@ mod append;
 mod maintain;
 mod open;
 mod producers;
+mod transactions;
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transaction_tests;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{LeaderEpoch, LeaderEpochs, Offset, TopicId, TopicPartition, Uuid, Wall};
@@ -24,6 +28,8 @@ use super::file_names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, deleted_dir
 use super::producer_state::ProducerStates;
 use super::{Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader, ProducerInfo, SegmentedLog};
 use producers::Snapshots;
+pub use transactions::VerificationGuard;
+use transactions::Verifications;
 
 /// What opening a log found.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -61,6 +67,9 @@ pub struct PartitionLog<D: Disk> {
     leader_epochs_dirty: bool,
     producers: ProducerStates,
     snapshots: Snapshots,
+    /// Transactions whose markers may not be committed yet: first offset, and offset of the marker.
+    ended_transactions: BTreeMap<Offset, Offset>,
+    verifications: Verifications,
     /// The partition's directory may not be durable in the one above, nor `partition.metadata` in it.
     new_on_disk: bool,
 }
@@ -219,13 +228,10 @@ impl<D: Disk> PartitionLog<D> {
         self.producers.describe()
     }
 
-    /// The first offset of the oldest open transaction.
-    pub fn first_unstable_offset(&self) -> Option<Offset> {
-        self.producers.first_unstable_offset()
-    }
-
     /// Forgets producers idle for `producer.id.expiration.ms`; the number forgotten.
     pub fn expire_producers(&mut self, now: Wall) -> usize {
-        self.producers.expire(now, self.log.config().producer_id_expiration_ms)
+        let expiration_ms = self.log.config().producer_id_expiration_ms;
+        self.verifications.expire(now, expiration_ms);
+        self.producers.expire(now, expiration_ms)
     }
 }

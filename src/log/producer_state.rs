@@ -7,12 +7,16 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use crate::model::{Offset, ProducerEpoch, ProducerId, Wall};
-use crate::record::{BatchHeader, EndTransactionMarker, NO_SEQUENCE};
+use crate::record::{BatchHeader, EndTransactionMarker, NO_SEQUENCE, TransactionResult};
 
 use super::ProducerRefusal;
+use super::transaction_index::AbortedTransaction;
 
 /// How many batches of a producer are remembered, as in Kafka: a client has no more in flight.
 pub const BATCHES_REMEMBERED: usize = 5;
+
+/// Transactions from this version on bump the producer's epoch at each end (KIP-890).
+const EPOCH_BUMP_AT_EACH_END: i8 = 2;
 
 /// How many sequence numbers there are.
 const SEQUENCES: i64 = 1 << 31;
@@ -123,6 +127,15 @@ pub enum Verdict {
     Refuse(ProducerRefusal),
 }
 
+/// A transaction whose marker has been appended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndedTransaction {
+    /// How it ended.
+    pub result: TransactionResult,
+    /// Where it lies, as the transaction index would have it.
+    pub extent: AbortedTransaction,
+}
+
 /// All producers of a partition.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct ProducerStates {
@@ -139,6 +152,7 @@ impl ProducerStates {
         }
         let Some(producer) = self.producers.get(&header.producer_id) else { return Verdict::Append };
         if header.producer_epoch == producer.epoch
+            && header.base_sequence != NO_SEQUENCE
             && let Some(batch) = producer.find(header)
         {
             return Verdict::Duplicate(batch);
@@ -149,34 +163,72 @@ impl ProducerStates {
         }
     }
 
-    /// Takes note of a batch that is in the log, with the marker if it is one.
-    pub fn update(&mut self, header: &BatchHeader, marker: Option<EndTransactionMarker>) {
+    /// Judges a marker of a transaction of this version before a leader appends it.
+    pub fn check_marker(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        coordinator_epoch: i32,
+        transaction_version: i8,
+    ) -> Option<ProducerRefusal> {
+        let producer = self.producers.get(&producer_id)?;
+        // Since version 2 every end has an epoch of its own (KIP-890): with the epoch of the open transaction comes
+        // only a marker that is late.
+        let is_late = transaction_version >= EPOCH_BUMP_AT_EACH_END
+            && producer.current_txn_first_offset.is_some()
+            && producer_epoch == producer.epoch;
+        if producer_epoch < producer.epoch || is_late {
+            let current_epoch = producer.epoch;
+            return Some(ProducerRefusal::InvalidProducerEpoch { producer_id, producer_epoch, current_epoch });
+        }
+        let current_epoch = producer.coordinator_epoch;
+        (coordinator_epoch < current_epoch).then_some(ProducerRefusal::CoordinatorFenced {
+            producer_id,
+            coordinator_epoch,
+            current_epoch,
+        })
+    }
+
+    /// True when the producer has a transaction open in this epoch.
+    pub fn has_open_transaction(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool {
+        let producer = self.producers.get(&producer_id).filter(|producer| producer.epoch == producer_epoch);
+        producer.is_some_and(|producer| producer.current_txn_first_offset.is_some())
+    }
+
+    /// Takes note of a batch that is in the log, with the marker if it is one. Tells which transaction that ended.
+    pub fn update(&mut self, header: &BatchHeader, marker: Option<EndTransactionMarker>) -> Option<EndedTransaction> {
         if !header.has_producer_id() {
-            return;
+            return None;
         }
         let producer = self.producers.entry(header.producer_id).or_insert_with(ProducerState::new);
         producer.enter_epoch(header.producer_epoch);
         producer.last_timestamp = header.max_timestamp;
         if let Some(marker) = marker {
             producer.coordinator_epoch = marker.coordinator_epoch;
-            if let Some(first_offset) = producer.current_txn_first_offset.take() {
-                self.open_transactions.remove(&first_offset);
-            }
-            return;
+            let first_offset = producer.current_txn_first_offset.take()?;
+            self.open_transactions.remove(&first_offset);
+            let (producer_id, last_offset) = (header.producer_id, header.last_offset());
+            let last_stable_offset = self.first_unstable_offset().unwrap_or(last_offset + 1);
+            let extent = AbortedTransaction { producer_id, first_offset, last_offset, last_stable_offset };
+            return Some(EndedTransaction { result: marker.result, extent });
         }
         if header.is_control() {
-            return;
+            return None;
         }
-        producer.remember(RememberedBatch {
-            last_sequence: header.last_sequence(),
-            last_offset: header.last_offset(),
-            offset_delta: header.last_offset_delta,
-            timestamp: header.max_timestamp,
-        });
+        // What a group coordinator writes for a producer has no place in the producer's own sequence.
+        if header.base_sequence != NO_SEQUENCE {
+            producer.remember(RememberedBatch {
+                last_sequence: header.last_sequence(),
+                last_offset: header.last_offset(),
+                offset_delta: header.last_offset_delta,
+                timestamp: header.max_timestamp,
+            });
+        }
         if header.is_transactional() && producer.current_txn_first_offset.is_none() {
             producer.current_txn_first_offset = Some(header.base_offset);
             self.open_transactions.insert(header.base_offset);
         }
+        None
     }
 
     /// Takes a producer over from a snapshot. Batches of one that is known already are added behind.
@@ -243,11 +295,11 @@ fn refusal(producer: &ProducerState, header: &BatchHeader) -> Option<ProducerRef
             current_epoch: producer.epoch,
         });
     }
-    if header.is_control() {
-        return None;
-    }
     if let Some(first_offset) = producer.current_txn_first_offset.filter(|_| !header.is_transactional()) {
         return Some(ProducerRefusal::InvalidTxnState { producer_id, first_offset });
+    }
+    if base_sequence == NO_SEQUENCE {
+        return None;
     }
     let last_sequence = if producer_epoch == producer.epoch { producer.last_sequence() } else { NO_SEQUENCE };
     if i64::from(base_sequence) == (i64::from(last_sequence) + 1) % SEQUENCES {

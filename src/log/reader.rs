@@ -14,6 +14,7 @@ use super::LogError;
 use super::disk::{Disk, DiskFile, read_full};
 use super::file_pool::LogDirectory;
 use super::segment::Segment;
+use super::transaction_index::AbortedTransaction;
 
 /// A piece of a segment file. The file stays readable while the slice lives, also when it is deleted meanwhile.
 #[derive(Debug)]
@@ -24,11 +25,13 @@ pub struct FileSlice<D: Disk> {
     pub position: u64,
     /// Its length, in bytes.
     pub length: usize,
+    /// No record in the piece is at or above this offset; there may be less.
+    pub upper_offset: Offset,
 }
 
 impl<D: Disk> Clone for FileSlice<D> {
     fn clone(&self) -> Self {
-        Self { file: self.file.clone(), position: self.position, length: self.length }
+        Self { file: self.file.clone(), ..*self }
     }
 }
 
@@ -150,6 +153,28 @@ impl<D: Disk> LogReader<D> {
         Ok(LogRead { slice, log_start_offset, log_end_offset })
     }
 
+    /// The aborted transactions with records between `from` and `upper_offset`, for a reader that skips them.
+    /// Everything below `upper_offset` must be decided.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        upper_offset: Offset,
+    ) -> Result<Vec<AbortedTransaction>, LogError> {
+        let segments = self.shared.segments.load();
+        let mut found = Vec::new();
+        for segment in segments_from(&segments, from) {
+            for aborted in segment.transaction_index().since(from)? {
+                if aborted.first_offset < upper_offset {
+                    found.push(aborted);
+                }
+                if aborted.last_stable_offset >= upper_offset {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
+    }
+
     fn slice(
         &self,
         offset: Offset,
@@ -176,7 +201,9 @@ impl<D: Disk> LogReader<D> {
             }
             let available = usize::try_from(end.saturating_sub(first.position)).unwrap_or(usize::MAX);
             let file = segment.log().open()?;
-            return Ok(Some(FileSlice { file, position: first.position, length: wanted.min(available) }));
+            let length = wanted.min(available);
+            let upper_offset = upper_offset.min(segment.upper_offset(first.position + length as u64)?);
+            return Ok(Some(FileSlice { file, position: first.position, length, upper_offset }));
         }
         Ok(None)
     }

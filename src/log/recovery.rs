@@ -256,6 +256,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
         if segment.base_offset() >= recovery_point {
             segment.offset_index().clear()?;
             segment.time_index().clear()?;
+            segment.transaction_index().clear()?;
             self.recovered.since_index_entry = 0;
             return Ok(0);
         }
@@ -267,6 +268,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
             segment.offset_index().verify(in_front)?;
             segment.time_index().verify(|entry| entry.offset < recovery_point)?;
         }
+        segment.transaction_index().verify(|entry| entry.last_offset < recovery_point)?;
         let start = segment.offset_index().last()?.map_or(0, |entry| entry.position);
         self.walk_to_recovery_point(segment, start, length)
     }

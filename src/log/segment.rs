@@ -1,4 +1,4 @@
-//! One segment: a file of batches and its two indexes.
+//! One segment: a file of batches and its indexes.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,6 +13,7 @@ use super::file_pool::{FilePool, LogDirectory, PooledFile};
 use super::index_file::IndexFile;
 use super::offset_index::{OffsetEntry, OffsetIndex};
 use super::time_index::{TimeEntry, TimeIndex};
+use super::transaction_index::TransactionIndex;
 
 /// A segment. The one who appends holds the log's lock; readers need none.
 #[derive(Debug)]
@@ -21,6 +22,7 @@ pub struct Segment<D: Disk> {
     log: PooledFile<D>,
     offset_index: OffsetIndex<D>,
     time_index: TimeIndex<D>,
+    transaction_index: TransactionIndex<D>,
     end: Mutex<End>,
 }
 
@@ -44,6 +46,7 @@ impl<D: Disk> Segment<D> {
             log: file(FileKind::Log),
             offset_index: IndexFile::new_empty(file(FileKind::OffsetIndex), base_offset),
             time_index: IndexFile::new_empty(file(FileKind::TimeIndex), base_offset),
+            transaction_index: IndexFile::new_empty(file(FileKind::TransactionIndex), base_offset),
             end: Mutex::new(End { next_offset: base_offset, size: 0, max_timestamp: None, max_timestamp_known: true }),
         }
     }
@@ -62,6 +65,7 @@ impl<D: Disk> Segment<D> {
             log: file(FileKind::Log),
             offset_index: IndexFile::new(file(FileKind::OffsetIndex), base_offset),
             time_index: IndexFile::new(file(FileKind::TimeIndex), base_offset),
+            transaction_index: IndexFile::new(file(FileKind::TransactionIndex), base_offset),
             end: Mutex::new(End { next_offset, size, max_timestamp: None, max_timestamp_known: false }),
         }
     }
@@ -84,6 +88,11 @@ impl<D: Disk> Segment<D> {
     /// Its time index.
     pub fn time_index(&self) -> &TimeIndex<D> {
         &self.time_index
+    }
+
+    /// The aborted transactions whose markers it holds.
+    pub fn transaction_index(&self) -> &TransactionIndex<D> {
+        &self.transaction_index
     }
 
     fn end(&self) -> MutexGuard<'_, End> {
@@ -217,6 +226,17 @@ impl<D: Disk> Segment<D> {
         Ok(found)
     }
 
+    /// No record below `position` is at or above the returned offset, which is above all of them as seldom as the
+    /// offset index is sparse.
+    pub fn upper_offset(&self, position: u64) -> Result<Offset, LogError> {
+        let (next_offset, size) = self.next_offset_and_size();
+        if position >= size {
+            return Ok(next_offset);
+        }
+        // The entry names the last offset of a batch that begins at or after the position.
+        Ok(self.offset_index.first_not(|entry| entry.position < position)?.map_or(next_offset, |entry| entry.offset))
+    }
+
     /// Rebuilds both indexes from the headers, for a segment whose index files are missing.
     pub fn rebuild_indexes(&self, index_interval_bytes: u64) -> Result<(), LogError> {
         self.offset_index.clear()?;
@@ -241,19 +261,21 @@ impl<D: Disk> Segment<D> {
         self.finish_indexes()
     }
 
-    /// Writes both indexes out in full: the segment takes no more batches.
+    /// Writes its indexes out in full: the segment takes no more batches.
     pub fn finish_indexes(&self) -> Result<(), LogError> {
         self.index_max_timestamp()?;
         self.write_out_indexes()?;
         self.offset_index.forget_recent();
         self.time_index.forget_recent();
+        self.transaction_index.forget_recent();
         Ok(())
     }
 
     /// Writes the gathered index entries.
     pub fn write_out_indexes(&self) -> Result<(), LogError> {
         self.offset_index.write_out()?;
-        self.time_index.write_out()
+        self.time_index.write_out()?;
+        self.transaction_index.write_out_existing()
     }
 
     /// Drops what follows `size` and `next_offset` from memory and from the indexes. The file is cut by the caller.
@@ -266,7 +288,8 @@ impl<D: Disk> Segment<D> {
             end.max_timestamp_known = false;
         }
         self.offset_index.truncate(|entry| entry.offset < next_offset)?;
-        self.time_index.truncate(|entry| entry.offset < next_offset)
+        self.time_index.truncate(|entry| entry.offset < next_offset)?;
+        self.transaction_index.truncate(|entry| entry.last_offset < next_offset)
     }
 
     /// Renames its files so that the next start removes them. The batches go first: indexes without them are litter
@@ -274,14 +297,16 @@ impl<D: Disk> Segment<D> {
     pub fn mark_deleted(&self) -> Result<(), LogError> {
         self.log.mark_deleted()?;
         self.offset_index.file().mark_deleted()?;
-        self.time_index.file().mark_deleted()
+        self.time_index.file().mark_deleted()?;
+        self.transaction_index.file().mark_deleted()
     }
 
     /// Removes its files.
     pub fn remove(&self) -> Result<(), LogError> {
         self.log.remove()?;
         self.offset_index.file().remove()?;
-        self.time_index.file().remove()
+        self.time_index.file().remove()?;
+        self.transaction_index.file().remove()
     }
 }
 

@@ -20,6 +20,7 @@ use super::file_pool::{FilePool, LogDirectory};
 use super::reader::{LogReader, Shared, segments_from};
 use super::recovery::{self, Damage, Recovered};
 use super::segment::Segment;
+use super::transaction_index::AbortedTransaction;
 use super::{LogConfig, LogError};
 
 /// Zeros are written ahead in pieces of this size.
@@ -120,7 +121,8 @@ fn sync_segment<D: Disk>(segment: &Segment<D>, finished: bool) -> Result<(), Log
         segment.offset_index().sync()?;
         segment.time_index().sync()?;
     }
-    Ok(())
+    // Recovery makes entries again only for what lies past the recovery point.
+    segment.transaction_index().sync_existing()
 }
 
 impl<D: Disk> SegmentedLog<D> {
@@ -252,6 +254,12 @@ impl<D: Disk> SegmentedLog<D> {
 
     pub(super) fn directory_changed(&mut self) {
         self.directory_dirty = true;
+    }
+
+    /// Notes an aborted transaction whose marker was appended last.
+    pub(super) fn note_aborted(&mut self, aborted: AbortedTransaction) -> Result<(), LogError> {
+        self.directory_dirty = true;
+        self.active.transaction_index().append(aborted)
     }
 
     /// Base offset of the segment that is appended to.
@@ -489,6 +497,7 @@ impl<D: Disk> SegmentedLog<D> {
         // An entry that came back would point into the middle of a new batch.
         active.offset_index().sync_existing()?;
         active.time_index().sync_existing()?;
+        active.transaction_index().sync_existing()?;
         self.sync_directory()
     }
 

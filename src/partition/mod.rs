@@ -16,6 +16,6 @@ mod waiters;
 pub use config::{BrokerLayers, ReplicaConfig, broker_layers};
 pub use error::PartitionError;
 pub use flusher::FlushSignal;
-pub use replica::{AppendRequest, Appended, Isolation, ReadRecords, Replica};
+pub use replica::{AppendRequest, Appended, Isolation, MarkerRequest, ReadRecords, Replica};
 pub use replicas::{LeadershipChange, Replicas, ReplicasConfig};
 pub use waiters::{Registration, Waiters, Waker, Watched};

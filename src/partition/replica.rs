@@ -11,11 +11,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 
 use crate::log::{
-    AppendOutcome, FileSlice, LogError, LogReader, OsDisk, PartitionLog, ProducerInfo, TimestampTarget,
-    TimestampedOffset,
+    AbortedTransaction, AppendOutcome, FileSlice, LogError, LogReader, OsDisk, PartitionLog, ProducerInfo,
+    TimestampTarget, TimestampedOffset, VerificationGuard,
 };
-use crate::model::{LeaderEpoch, Monotonic, Offset, TopicId, TopicPartition, Uuid, Wall};
-use crate::record::{self, ProduceRules, TimestampType};
+use crate::model::{LeaderEpoch, Monotonic, Offset, ProducerEpoch, ProducerId, TopicId, TopicPartition, Uuid, Wall};
+use crate::record::{self, EndTransactionMarker, ProduceRules, TimestampType};
 use crate::replication::{Effect, Leader, LeaderStart};
 
 use super::config::ReplicaConfig;
@@ -40,13 +40,30 @@ pub struct AppendRequest {
     pub transactional: bool,
     /// The leadership under which the append was decided: under any other it is refused.
     pub leader_epoch: Option<LeaderEpoch>,
+    /// What [`Replica::start_verification`] gave, for a batch that may begin a transaction.
+    pub guard: Option<VerificationGuard>,
+}
+
+/// The end of a transaction, to be written into one of its partitions.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MarkerRequest {
+    /// Whose transaction.
+    pub producer_id: ProducerId,
+    /// The epoch that the producer has from now on.
+    pub producer_epoch: ProducerEpoch,
+    /// How it ends, and who says so.
+    pub marker: EndTransactionMarker,
+    /// `transaction.version` of the client (KIP-890).
+    pub transaction_version: i8,
+    /// The leadership under which the append was decided: under any other it is refused.
+    pub leader_epoch: Option<LeaderEpoch>,
 }
 
 impl AppendRequest {
     /// What the broker itself appends to its internal topics, as decided under the leadership of `leader_epoch`.
     pub fn internal(records: Bytes, leader_epoch: LeaderEpoch) -> Self {
         let leader_epoch = Some(leader_epoch);
-        Self { records, required_acks: -1, zstd_known: true, transactional: false, leader_epoch }
+        Self { records, required_acks: -1, zstd_known: true, transactional: false, leader_epoch, guard: None }
     }
 }
 
@@ -85,6 +102,8 @@ pub struct ReadRecords {
     pub last_stable_offset: Offset,
     /// Where the log starts.
     pub log_start_offset: Offset,
+    /// What a reader of committed records must skip; empty for others.
+    pub aborted: Vec<AbortedTransaction>,
     /// The records, as they lie.
     pub slice: Option<FileSlice<OsDisk>>,
 }
@@ -119,7 +138,7 @@ impl Replica {
     pub fn new(
         topic_partition: TopicPartition,
         topic_id: TopicId,
-        log: PartitionLog<OsDisk>,
+        mut log: PartitionLog<OsDisk>,
         high_watermark: Offset,
         config: Arc<ReplicaConfig>,
         flush_signal: Arc<FlushSignal>,
@@ -129,7 +148,7 @@ impl Replica {
             topic_partition,
             topic_id,
             reader: log.reader(),
-            first_unstable_offset: AtomicI64::new(log.first_unstable_offset().unwrap_or(Offset::MAX)),
+            first_unstable_offset: AtomicI64::new(log.first_unstable_offset(high_watermark).unwrap_or(Offset::MAX)),
             state: Mutex::new(State { log: Some(log), leader: None }),
             config: ArcSwap::new(config),
             leader_epoch: AtomicI32::new(LeaderEpoch::NONE.0),
@@ -235,6 +254,7 @@ impl Replica {
             return Ok(());
         }
         log.assign_leader_epoch_start(start.leader_epoch)?;
+        self.publish_first_unstable(log);
         let start =
             LeaderStart { log_end_offset: log.log_end_offset(), high_watermark: self.high_watermark(), ..start };
         let epoch = start.leader_epoch;
@@ -257,11 +277,45 @@ impl Replica {
 
     /// Appends a batch: at once into the page cache, in the order of the calls.
     pub fn append(&self, request: AppendRequest, now: Wall) -> Result<Appended, PartitionError> {
-        let AppendRequest { records, required_acks, zstd_known, transactional, leader_epoch: decided_in } = request;
+        let AppendRequest { records, required_acks, zstd_known, transactional, leader_epoch: decided_in, guard } =
+            request;
         let config = self.config.load();
         let rules = ProduceRules { zstd_known, transactional, ..config.produce_rules };
         let valid = record::validate(records, &rules, now)?;
         let stamped = valid.header.timestamp_type() == TimestampType::LogAppendTime;
+        self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {
+            log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, now)
+        })
+    }
+
+    /// Ends a producer's transaction in this partition.
+    pub fn append_marker(&self, request: MarkerRequest, now: Wall) -> Result<Appended, PartitionError> {
+        let MarkerRequest { producer_id, producer_epoch, marker, transaction_version, leader_epoch } = request;
+        self.append_with(-1, leader_epoch, false, |log, leader_epoch| {
+            log.append_marker(marker, (producer_id, producer_epoch), transaction_version, leader_epoch, now)
+        })
+    }
+
+    /// To be called before a coordinator is asked whether the producer's transaction is ongoing. `None` when that is
+    /// known here.
+    pub fn start_verification(
+        &self,
+        producer_id: ProducerId,
+        producer_epoch: ProducerEpoch,
+        now: Wall,
+    ) -> Option<VerificationGuard> {
+        self.with_log(|log| log.start_verification(producer_id, producer_epoch, now)).flatten()
+    }
+
+    /// Has `append` write under the leadership of `decided_in`, and sees to what follows from it.
+    fn append_with(
+        &self,
+        required_acks: i16,
+        decided_in: Option<LeaderEpoch>,
+        stamped: bool,
+        append: impl FnOnce(&mut PartitionLog<OsDisk>, LeaderEpoch) -> Result<AppendOutcome, LogError>,
+    ) -> Result<Appended, PartitionError> {
+        let config = self.config.load();
         let mut state = self.state();
         let State { log: Some(log), leader: Some(leader) } = &mut *state else { return Err(self.not_leader()) };
         if required_acks == -1 && !leader.has_min_isr() {
@@ -271,12 +325,13 @@ impl Replica {
         if decided_in.is_some_and(|epoch| epoch != leader_epoch) {
             return Err(self.not_leader());
         }
-        let info = match log.append_as_leader(&valid.batch, &valid.header, leader_epoch, now)? {
+        let info = match append(log, leader_epoch)? {
             AppendOutcome::Appended(info) | AppendOutcome::Duplicate(info) => info,
             AppendOutcome::Refused(refusal) => return Err(refusal.into()),
         };
         let effect = leader.on_append(log.log_end_offset());
-        self.first_unstable_offset.store(log.first_unstable_offset().unwrap_or(Offset::MAX), Ordering::Release);
+        // Before the high watermark passes what was appended.
+        self.publish_first_unstable(log);
         let flush_now = wants_flush(log, &config);
         drop(state);
         self.act(effect);
@@ -350,7 +405,13 @@ impl Replica {
         } else {
             None
         };
-        Ok(ReadRecords { high_watermark, last_stable_offset, log_start_offset, slice })
+        let aborted = match (&slice, isolation) {
+            (Some(slice), Isolation::ReadCommitted) => {
+                self.reader.aborted_transactions(fetch_offset, slice.upper_offset)?
+            }
+            _ => Vec::new(),
+        };
+        Ok(ReadRecords { high_watermark, last_stable_offset, log_start_offset, aborted, slice })
     }
 
     fn read_log(
@@ -453,6 +514,18 @@ impl Replica {
         self.state().log.take()
     }
 
+    fn publish_first_unstable(&self, log: &mut PartitionLog<OsDisk>) {
+        let first_unstable = log.first_unstable_offset(self.high_watermark()).unwrap_or(Offset::MAX);
+        self.first_unstable_offset.store(first_unstable, Ordering::Release);
+    }
+
+    /// The high watermark has risen: transactions whose markers are below it are decided.
+    fn end_transactions(&self) {
+        if self.first_unstable_offset.load(Ordering::Acquire) != Offset::MAX {
+            self.with_log(|log| self.publish_first_unstable(log));
+        }
+    }
+
     /// Carries out what the machine says.
     fn act(&self, effects: impl IntoIterator<Item = Effect>) {
         for effect in effects {
@@ -460,6 +533,7 @@ impl Replica {
                 Effect::AdvanceHighWatermark { high_watermark } => {
                     // Two appends may get here in either order; the watermark only rises.
                     self.high_watermark.fetch_max(high_watermark, Ordering::AcqRel);
+                    self.end_transactions();
                     self.waiters.wake(Watched::HighWatermark, high_watermark);
                 }
                 // A partition with one replica has no ISR to change.

@@ -21,12 +21,13 @@ use crate::broker::dispatch::{Call, Outcome};
 use crate::broker::fetch_session::{FetchKey, FetchPartition, PartitionNews, SessionContext, SessionRequest};
 use crate::broker::leader_hints::LeaderHints;
 use crate::clock;
-use crate::log::{FileSlice, OsDisk};
+use crate::log::{AbortedTransaction, FileSlice, OsDisk};
 use crate::model::{Offset, TopicId, TopicPartition, Uuid};
 use crate::partition::{Isolation, PartitionError, ReadRecords, Registration, Replica, Waker, Watched};
 use crate::protocol::Records;
 use crate::protocol::messages::{
-    FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
+    AbortedTransaction as AbortedTransactionAnswer, FetchPartitionResponse, FetchRequest, FetchResponse,
+    FetchTopicResponse, LeaderIdAndEpoch,
 };
 
 /// A wait is never longer, whatever the client asks.
@@ -191,6 +192,10 @@ fn news(read: &Read) -> PartitionNews {
     }
 }
 
+fn aborted(transaction: &AbortedTransaction) -> AbortedTransactionAnswer {
+    AbortedTransactionAnswer { producer_id: transaction.producer_id.0, first_offset: transaction.first_offset }
+}
+
 /// Puts partitions together by topic, and notes where their records lie.
 struct Builder<'a> {
     isolation: Isolation,
@@ -244,7 +249,7 @@ impl<'a> Builder<'a> {
             log_start_offset: read.log_start_offset,
             aborted_transactions: match self.isolation {
                 Isolation::ReadUncommitted => None,
-                Isolation::ReadCommitted => Some(Vec::new()),
+                Isolation::ReadCommitted => Some(read.aborted.iter().map(aborted).collect()),
             },
             records,
             ..FetchPartitionResponse::default()

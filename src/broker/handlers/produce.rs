@@ -124,6 +124,7 @@ fn append_batch(replica: &Replica, what: &What, records: Bytes) -> Result<Append
         zstd_known: what.zstd_known,
         transactional: what.transactional,
         leader_epoch: None,
+        guard: None,
     };
     let append = || replica.append(request, clock::wall());
     if !inflates {

@@ -5,42 +5,59 @@ use crate::record::{BATCH_HEAD_LENGTH, BatchHeader, Batches, RecordError};
 
 use super::super::disk::Disk;
 use super::super::producer_state::{RememberedBatch, Verdict};
-use super::super::{AppendInfo, AppendOutcome, LogError};
-use super::PartitionLog;
+use super::super::{AppendInfo, AppendOutcome, LogError, ProducerRefusal};
 use super::producers::marker_of;
+use super::{PartitionLog, VerificationGuard};
 
 impl<D: Disk> PartitionLog<D> {
     /// Appends one batch of a producer, which `record::validate` has accepted: `batch` is all of its bytes and
     /// `header` its header. Checks the producer's sequence, then gives the batch the next offset and
-    /// `leader_epoch` and writes it. The bytes are written as they are but for their first 16.
+    /// `leader_epoch` and writes it. The bytes are written as they are but for their first 16. A batch that begins a
+    /// transaction here needs a `guard`, see [`PartitionLog::start_verification`].
     pub fn append_as_leader(
         &mut self,
         batch: &[u8],
         header: &BatchHeader,
         leader_epoch: LeaderEpoch,
+        guard: Option<VerificationGuard>,
         now: Wall,
     ) -> Result<AppendOutcome, LogError> {
+        self.check_leader_epoch(leader_epoch)?;
+        match self.producers.check(header) {
+            Verdict::Duplicate(earlier) => return Ok(AppendOutcome::Duplicate(self.info_of(&earlier))),
+            _ if !self.is_verified(header, guard) => {
+                let producer_id = header.producer_id;
+                return Ok(AppendOutcome::Refused(ProducerRefusal::NotVerified { producer_id }));
+            }
+            Verdict::Append => {}
+            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(refusal)),
+        }
+        self.append_checked(batch, header, leader_epoch, now).map(AppendOutcome::Appended)
+    }
+
+    /// Appends a batch that may be appended.
+    pub(super) fn append_checked(
+        &mut self,
+        batch: &[u8],
+        header: &BatchHeader,
+        leader_epoch: LeaderEpoch,
+        now: Wall,
+    ) -> Result<AppendInfo, LogError> {
         let Some(rest) = batch.get(BATCH_HEAD_LENGTH..header.size()) else {
             return Err(RecordError::Truncated { needed: header.size(), available: batch.len() }.into());
         };
-        self.check_leader_epoch(leader_epoch)?;
-        match self.producers.check(header) {
-            Verdict::Append => {}
-            Verdict::Duplicate(earlier) => return Ok(AppendOutcome::Duplicate(self.info_of(&earlier))),
-            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(refusal)),
-        }
         let base_offset = self.log_end_offset();
         let placed = BatchHeader { base_offset, partition_leader_epoch: leader_epoch, ..*header };
         let marker = if header.is_control() { marker_of(header, batch) } else { None };
         self.write(&placed.head(base_offset, leader_epoch), rest, &[placed], now)?;
         self.note_leader_epoch(leader_epoch, base_offset);
-        self.producers.update(&placed, marker);
-        Ok(AppendOutcome::Appended(AppendInfo {
+        self.note_producer(&placed, marker)?;
+        Ok(AppendInfo {
             base_offset,
             last_offset: placed.last_offset(),
             max_timestamp: placed.max_timestamp,
             log_start_offset: self.log_start_offset(),
-        }))
+        })
     }
 
     fn info_of(&self, batch: &RememberedBatch) -> AppendInfo {
@@ -74,7 +91,7 @@ impl<D: Disk> PartitionLog<D> {
             let (run, later) = headers_left.split_at_checked(count).unwrap_or((headers_left, &[]));
             let (bytes, later_bytes) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             self.write(bytes, &[], run, now)?;
-            self.note_leaders_batches(run, bytes);
+            self.note_leaders_batches(run, bytes)?;
             (headers_left, rest) = (later, later_bytes);
         }
         Ok(Some(AppendInfo {
@@ -103,13 +120,14 @@ impl<D: Disk> PartitionLog<D> {
         Ok(headers)
     }
 
-    fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) {
+    fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) -> Result<(), LogError> {
         for header in headers {
             self.note_leader_epoch(header.partition_leader_epoch, header.base_offset);
             let marker = if header.is_control() { marker_of(header, bytes) } else { None };
-            self.producers.update(header, marker);
+            self.note_producer(header, marker)?;
             bytes = bytes.get(header.size()..).unwrap_or_default();
         }
+        Ok(())
     }
 }
 

@@ -150,7 +150,9 @@ impl Model {
 
     fn producers(&self) -> ProducerStates {
         let mut states = ProducerStates::default();
-        self.batches.iter().for_each(|batch| states.update(&header(batch), None));
+        self.batches.iter().for_each(|batch| {
+            states.update(&header(batch), None);
+        });
         states
     }
 }
@@ -230,7 +232,7 @@ fn append(
     let mut stored = sent.head(model.end(), epoch).to_vec();
     stored.extend_from_slice(&batch[16..]);
     model.batches.push(stored.into());
-    match log.append_as_leader(&batch, &sent, epoch, NOW)? {
+    match log.append_as_leader(&batch, &sent, epoch, None, NOW)? {
         AppendOutcome::Appended(info) => assert_eq!(info.last_offset + 1, model.end()),
         outcome => panic!("{outcome:?}"),
     }

@@ -27,7 +27,7 @@ impl<D: Disk> PartitionLog<D> {
         self.log.truncate_from(offset)?;
         self.leader_epochs.truncate_from(end_offset);
         self.leader_epochs_changed();
-        self.rebuild_producers()?;
+        self.rebuild_producers(Offset::MAX)?;
         Ok(true)
     }
 
@@ -42,6 +42,7 @@ impl<D: Disk> PartitionLog<D> {
         self.leader_epochs.clear();
         self.leader_epochs_changed();
         self.producers.clear();
+        self.ended_transactions.clear();
         self.directory.set_log_start_offset(&self.partition, offset);
         self.directory.set_recovery_point(&self.partition, offset);
         Ok(())

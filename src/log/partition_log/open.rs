@@ -1,9 +1,10 @@
 //! Opening a partition's log: what is on disk becomes what is in memory.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::model::{LeaderEpoch, TopicId, TopicPartition, Wall};
+use crate::model::{LeaderEpoch, Offset, TopicId, TopicPartition, Wall};
 
 use super::super::checkpoint::read_leader_epochs;
 use super::super::disk::Disk;
@@ -12,6 +13,7 @@ use super::super::producer_state::ProducerStates;
 use super::super::segmented_log::{OpenLog, OpenedLog};
 use super::super::{Damage, DataDirectory, LogConfig, LogError, SegmentedLog, partition_metadata};
 use super::producers::Snapshots;
+use super::transactions::Verifications;
 use super::{OpenReport, PartitionLog};
 
 impl<D: Disk> PartitionLog<D> {
@@ -63,13 +65,22 @@ impl<D: Disk> PartitionLog<D> {
             leader_epochs_dirty,
             producers: ProducerStates::default(),
             snapshots: Snapshots::default(),
+            ended_transactions: BTreeMap::new(),
+            verifications: Verifications::default(),
             new_on_disk: known_recovery_point.is_none(),
         };
-        log.finish_open(start_offset, damage.as_ref())?;
+        // A snapshot past the recovery point may tell of markers that the transaction indexes have lost.
+        let snapshot_max = if clean { Offset::MAX } else { log.recovery_point() };
+        log.finish_open(start_offset, damage.as_ref(), snapshot_max)?;
         Ok((log, OpenReport { created, scanned_bytes, cut: damage }))
     }
 
-    fn finish_open(&mut self, start_offset: i64, damage: Option<&Damage>) -> Result<(), LogError> {
+    fn finish_open(
+        &mut self,
+        start_offset: Offset,
+        damage: Option<&Damage>,
+        snapshot_max: Offset,
+    ) -> Result<(), LogError> {
         if let Some(damage) = damage {
             tracing::warn!(partition = %self.partition, %damage, "cut the log past its recovery point");
             self.log.cut_damage()?;
@@ -84,7 +95,7 @@ impl<D: Disk> PartitionLog<D> {
         self.leader_epochs_dirty |= self.leader_epochs.advance_start(log_start_offset);
         self.log.publish_leader_epochs(self.leader_epochs.clone());
         self.list_snapshots()?;
-        self.rebuild_producers()
+        self.rebuild_producers(snapshot_max)
     }
 }
 

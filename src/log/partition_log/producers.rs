@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::model::Offset;
-use crate::record::{Batch, BatchHeader, EndTransactionMarker, Records};
+use crate::record::{Batch, BatchHeader, EndTransactionMarker, Records, TransactionResult};
 
 use super::super::LogError;
 use super::super::batch_walk::Located;
@@ -92,6 +92,9 @@ impl<D: Disk> PartitionLog<D> {
         let at_segment =
             |offset: &Offset| segments.binary_search_by_key(offset, |segment| segment.base_offset()).is_ok();
         let newest = self.snapshots.offsets.iter().rev().take(LOOSE_SNAPSHOTS).next_back().copied().unwrap_or(0);
+        // Recovery begins at the last one that the recovery point covers.
+        let newest =
+            newest.min(self.snapshots.offsets.range(..=self.recovery_point()).next_back().copied().unwrap_or(0));
         let useless = |offset: &&Offset| **offset < first || (**offset < newest && !at_segment(offset));
         let useless: Vec<Offset> = self.snapshots.offsets.iter().filter(useless).copied().collect();
         useless.into_iter().try_for_each(|offset| self.remove_snapshot(offset))
@@ -109,17 +112,24 @@ impl<D: Disk> PartitionLog<D> {
         Ok(())
     }
 
-    /// Makes the producer state anew: from the newest snapshot that can be read, and the batches after it.
-    pub(super) fn rebuild_producers(&mut self) -> Result<(), LogError> {
+    /// Makes the producer state anew: from the newest snapshot at or below `snapshot_max` that can be read, and the
+    /// batches after it. Transaction indexes get back what they miss from there on.
+    pub(super) fn rebuild_producers(&mut self, snapshot_max: Offset) -> Result<(), LogError> {
         self.remove_snapshots_above(self.log_end_offset())?;
-        let from = self.load_newest_snapshot()?.max(self.log_start_offset());
+        let from = self.load_newest_snapshot(snapshot_max)?.max(self.log_start_offset());
+        self.ended_transactions.clear();
         let segments = self.log.segments();
         for segment in segments_from(&segments, from) {
             let size = segment.size();
             if let Some(first) = segment.find(from, size)? {
                 segment.walk(first.position, size, |batch| {
                     let marker = if batch.header.is_control() { read_marker(segment, batch)? } else { None };
-                    self.producers.update(&batch.header, marker);
+                    if let Some(ended) = self.producers.update(&batch.header, marker) {
+                        self.ended_transactions.insert(ended.extent.first_offset, ended.extent.last_offset);
+                        if ended.result == TransactionResult::Abort {
+                            segment.transaction_index().append(ended.extent)?;
+                        }
+                    }
                     Ok(true)
                 })?;
             }
@@ -128,8 +138,8 @@ impl<D: Disk> PartitionLog<D> {
     }
 
     /// The offset of the snapshot that was loaded; 0 without one.
-    fn load_newest_snapshot(&mut self) -> Result<Offset, LogError> {
-        while let Some(offset) = self.snapshots.offsets.last().copied() {
+    fn load_newest_snapshot(&mut self, snapshot_max: Offset) -> Result<Offset, LogError> {
+        while let Some(offset) = self.snapshots.offsets.range(..=snapshot_max).next_back().copied() {
             let path = self.snapshot_path(offset);
             let bytes = self.log.disk().read(&path).map_err(LogError::io("read", &path))?;
             if let Some(producers) = producer_snapshot::decode(&bytes) {

@@ -57,7 +57,7 @@ fn batch(producer: Option<(i64, i32)>, count: usize, timestamp: i64) -> Bytes {
 }
 
 fn append<D: Disk>(log: &mut PartitionLog<D>, batch: &Bytes, epoch: i32) -> Result<AppendOutcome, LogError> {
-    log.append_as_leader(batch, &BatchHeader::parse(batch).unwrap(), LeaderEpoch(epoch), NOW)
+    log.append_as_leader(batch, &BatchHeader::parse(batch).unwrap(), LeaderEpoch(epoch), None, NOW)
 }
 
 fn appended<D: Disk>(log: &mut PartitionLog<D>, batch: &Bytes, epoch: i32) -> Offset {
