@@ -1,45 +1,54 @@
 //! The command line.
+//!
+//! One file or folder per command. What is done to a cluster lies in `client/`; here are arguments, output and exit
+//! codes. A command returns a [`exit::Failure`] instead of ending the process, and prints through [`output::Output`].
 
+mod common;
+mod completions;
+mod exit;
+mod output;
 mod server;
+mod topics;
+mod version;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Exit codes, as the help text lists them.
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    a clean stop, by SIGTERM or SIGINT
-  1    a fault while starting or running, such as a failed disk or a port that is taken
-  2    a wrong command line or configuration
-  3    a data directory that must not be used: locked, foreign, or of another node or cluster
-  130  a second signal cut the clean stop short";
+use common::OutputArguments;
+use exit::{EXIT_CODES, conclude};
 
-/// A Kafka-compatible, KRaft-style clustered broker in one binary.
+/// A Kafka-compatible, KRaft-style clustered broker in one binary, and the commands to work with any Kafka cluster.
 #[derive(Parser, Debug)]
-#[command(name = "ottla", version, after_help = EXIT_CODES)]
+#[command(name = "ottla", version, after_help = EXIT_CODES, max_term_width = 120)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
+    #[command(flatten)]
+    output: OutputArguments,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Runs a node: a broker, a controller, or both.
     Server(server::ServerArguments),
+    /// Creates, lists, describes, alters and deletes topics.
+    Topics(topics::TopicsArguments),
+    /// Prints the completions for a shell.
+    Completions(completions::CompletionsArguments),
     /// Prints the version.
     Version,
 }
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Server(arguments) => server::run(arguments),
-        Command::Version => {
-            println!("ottla {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-    }
+    let Arguments { command, output } = Arguments::parse();
+    conclude(match command {
+        Command::Server(arguments) => return server::run(arguments),
+        Command::Topics(arguments) => topics::run(arguments, output),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Version => version::run(output),
+    })
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::exit::Exit;
 use crate::config::{ConfigError, ServerConfig, Sources, load};
 use crate::node::{self, Stopped};
 use crate::observability::start_logging;
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: ServerArguments) -> ExitCode {
         Ok(config) => config,
         Err(error) => {
             eprintln!("ottla: {error}");
-            return ExitCode::from(2);
+            return ExitCode::from(Exit::Usage as u8);
         }
     };
     for warning in &config.warnings {
@@ -59,10 +60,11 @@ pub(super) fn run(arguments: ServerArguments) -> ExitCode {
     }
     match node::run(config) {
         Ok(Stopped::Cleanly) => ExitCode::SUCCESS,
-        Ok(Stopped::CutShort) => ExitCode::from(130),
+        Ok(Stopped::CutShort) => ExitCode::from(Exit::Interrupted as u8),
         Err(error) => {
             eprintln!("ottla: {error}");
-            ExitCode::from(if error.is_refused_directory() { 3 } else { 1 })
+            let exit = if error.is_refused_directory() { Exit::Directory } else { Exit::Failed };
+            ExitCode::from(exit as u8)
         }
     }
 }

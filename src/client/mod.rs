@@ -1,11 +1,27 @@
 //! The other end of Kafka's wire: connections from this process to brokers.
 //!
-//! Replication fetches through it, transaction coordinators send their markers through it, and the command line speaks
-//! through it to any Kafka broker. It knows frames and versions; what a request means is its caller's business.
-//! It never retries: whether an unanswered request took effect is not for this layer to guess.
+//! [`Connection`] is one connection to one broker; it knows frames and versions, and never retries. Replication fetches
+//! through it, and transaction coordinators send their markers through it. [`ClusterClient`] is a client of a whole
+//! cluster, for the command line: it finds the right broker and asks again where that is safe (repeat.rs). What is done
+//! with it stands beside it, so that no command line owns it. Nothing here prints or reads arguments.
 
+pub mod admin;
+mod bootstrap;
+mod cluster_client;
+mod cluster_error;
+mod cluster_metadata;
 mod connection;
 mod error;
+mod near;
+mod repeat;
 
+pub use bootstrap::{BootstrapServers, DEFAULT_PORT, InvalidBootstrap};
+pub use cluster_client::{ClusterClient, ClusterOptions, Coordinates, Target};
+pub use cluster_error::ClusterError;
+pub use cluster_metadata::ClusterMetadata;
 pub use connection::{Connection, ConnectionOptions, Unanswered};
 pub use error::ClientError;
+pub use near::names_near;
+
+/// A topic as the cluster tells it.
+pub type TopicMetadata = crate::protocol::MetadataResponseTopic;

@@ -1,0 +1,42 @@
+//! What lies in the brokers' log directories.
+
+use std::collections::BTreeMap;
+
+use crate::client::{ClusterClient, ClusterError, Target};
+use crate::model::TopicPartition;
+use crate::protocol::{DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult};
+
+/// The log directories of these brokers, with their replicas of `topics`, or with all they have.
+pub async fn describe(
+    client: &mut ClusterClient,
+    brokers: &[i32],
+    topics: Option<&[(String, Vec<i32>)]>,
+) -> Result<BTreeMap<i32, Vec<DescribeLogDirsResult>>, ClusterError> {
+    let topic = |(topic, partitions): &(String, Vec<i32>)| DescribableLogDirTopic {
+        topic: topic.clone(),
+        partitions: partitions.clone(),
+    };
+    let request = DescribeLogDirsRequest { topics: topics.map(|topics| topics.iter().map(topic).collect()) };
+    let mut found = BTreeMap::new();
+    for broker in brokers {
+        let response = client.ask(&Target::Broker(*broker), &request, |response| response.error_code).await?;
+        if response.error_code.is_error() {
+            let subject = format!("the log directories of broker {broker}");
+            return Err(ClusterError::refused(subject, response.error_code, None));
+        }
+        found.insert(*broker, response.results);
+    }
+    Ok(found)
+}
+
+/// The size of each partition's largest replica, in bytes.
+pub fn partition_sizes(found: &BTreeMap<i32, Vec<DescribeLogDirsResult>>) -> BTreeMap<TopicPartition, i64> {
+    let mut sizes = BTreeMap::new();
+    for topic in found.values().flatten().flat_map(|directory| &directory.topics) {
+        for partition in topic.partitions.iter().filter(|partition| !partition.is_future_key) {
+            let size = sizes.entry(TopicPartition::new(topic.name.as_str(), partition.partition_index)).or_default();
+            *size = partition.partition_size.max(*size);
+        }
+    }
+    sizes
+}
