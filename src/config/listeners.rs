@@ -90,7 +90,7 @@ impl Resolver<'_, '_> {
         let is_set = self.start().value("listeners").is_some();
         let mut endpoints = match (is_set, self.roles.broker) {
             (true, _) => self.endpoints("listeners"),
-            (false, true) => vec![self.default_endpoint()],
+            (false, true) => self.endpoints_as_advertised().unwrap_or_else(|| vec![self.default_endpoint()]),
             (false, false) => Vec::new(),
         };
         let has_controller = endpoints.iter().any(|endpoint| controller_names.contains(&endpoint.name));
@@ -107,6 +107,17 @@ impl Resolver<'_, '_> {
             }
         }
         endpoints
+    }
+
+    /// In an environment that gives `advertised.listeners` alone, Apache's and Confluent's images listen on every
+    /// interface at the advertised ports. In a file it means what it means to Kafka: port 9092 stays.
+    fn endpoints_as_advertised(&mut self) -> Option<Vec<Endpoint>> {
+        let is_from_environment =
+            matches!(self.start().origin("advertised.listeners"), Some(super::Origin::Environment { .. }));
+        is_from_environment.then(|| {
+            let everywhere = |endpoint: Endpoint| Endpoint { host: String::new(), ..endpoint };
+            self.endpoints("advertised.listeners").into_iter().map(everywhere).collect()
+        })
     }
 
     /// Without any configuration a node is for this machine only; with a file or environment, Kafka's default.
@@ -176,7 +187,8 @@ impl Resolver<'_, '_> {
                 ));
             }
         }
-        for endpoint in advertised.iter().filter(|endpoint| endpoint.is_wildcard()) {
+        // An empty host is the machine's own name; an address of every interface is nobody's.
+        for endpoint in advertised.iter().filter(|endpoint| endpoint.is_wildcard() && !endpoint.host.is_empty()) {
             self.problems.push(format!(
                 "{}: {endpoint} is no address that anybody could connect to",
                 self.named("advertised.listeners")
@@ -184,11 +196,13 @@ impl Resolver<'_, '_> {
         }
     }
 
-    /// What each listener name speaks. A controller listener without an entry speaks PLAINTEXT, as in Kafka.
+    /// What each listener name speaks. A controller listener speaks PLAINTEXT where there is no map, as in Kafka, and
+    /// where the map was written for a file that knew of none.
     fn protocols(&mut self, controller_names: &[String]) -> BTreeMap<String, SecurityProtocol> {
+        let is_unset = |name: &str| self.start().value(name).is_none();
         let mut protocols: BTreeMap<String, SecurityProtocol> = controller_names
             .iter()
-            .filter(|_| self.start().value("listener.security.protocol.map").is_none())
+            .filter(|_| is_unset("listener.security.protocol.map") || is_unset("controller.listener.names"))
             .map(|name| (name.clone(), SecurityProtocol::from_name(name).unwrap_or(SecurityProtocol::Plaintext)))
             .collect();
         for item in split_list(&self.layers.text("listener.security.protocol.map").unwrap_or_default()) {
@@ -233,7 +247,7 @@ impl Resolver<'_, '_> {
         }
         let told = advertised.iter().find(|advertised| advertised.name == endpoint.name);
         let advertised_host = match told {
-            Some(told) => Some(told.host.clone()),
+            Some(told) => Some(told.host.clone()).filter(|host| !host.is_empty()),
             None if endpoint.is_wildcard() => None,
             None => Some(endpoint.host.clone()),
         };

@@ -10,7 +10,10 @@ use std::sync::Arc;
 
 use java_properties::{LineContent, PropertiesIter};
 
+use super::image;
+use super::key::ConfigType;
 use super::names::{self, Variable};
+use super::old_address::OldAddress;
 use super::static_config::{Origin, StaticConfig};
 use super::table::{broker_key, broker_keys, nearest_name};
 use super::update::validate_value;
@@ -54,7 +57,9 @@ pub struct Loaded {
 /// Gathers the configuration.
 pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     let mut gathering = Gathering::default();
-    if let Some(path) = &sources.file {
+    let is_image = sources.environment.iter().any(|(name, _)| name == image::VARIABLE);
+    let mounted = if is_image && sources.file.is_none() { image::mounted_file() } else { None };
+    if let Some(path) = sources.file.as_ref().or(mounted.as_ref()) {
         gathering.file(path)?;
     }
     let mut environment: Vec<_> = sources.environment.iter().collect();
@@ -65,6 +70,10 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     for pair in &sources.overrides {
         gathering.override_pair(pair);
     }
+    gathering.translate_old_address();
+    if is_image {
+        gathering.fill_from_image();
+    }
     gathering.finish()
 }
 
@@ -74,6 +83,7 @@ struct Gathering {
     problems: Vec<String>,
     wrong_values: BTreeMap<String, String>,
     not_needed: Vec<String>,
+    old_address: OldAddress,
 }
 
 impl Gathering {
@@ -106,9 +116,29 @@ impl Gathering {
 
     fn variable(&mut self, variable: &str, value: &str) {
         match names::variable(variable) {
-            Variable::Key(key) => self.set(&key, value, Origin::Environment { variable: variable.to_owned() }),
+            // Compose files pass on what is not set as an empty text.
+            Variable::Key(_) if value.trim().is_empty() => {}
+            Variable::Key(key) => {
+                let value = self.without_quotes(&key, variable, value);
+                self.set(&key, value, Origin::Environment { variable: variable.to_owned() });
+            }
             Variable::NotNeeded => self.not_needed.push(variable.to_owned()),
             Variable::Other => {}
+        }
+    }
+
+    /// A list entry of a compose file, or a line of an env file, keeps the quotes that somebody put around its value.
+    fn without_quotes<'v>(&mut self, key: &str, variable: &str, value: &'v str) -> &'v str {
+        let trimmed = value.trim();
+        let inner = ['"', '\''].iter().find_map(|quote| trimmed.strip_prefix(*quote)?.strip_suffix(*quote));
+        let is_secret = broker_key(key).is_some_and(|key| key.config_type == ConfigType::Password);
+        match inner {
+            Some(inner) if !is_secret => {
+                let warning = format!("environment variable {variable}: the quotes around the value are left out");
+                self.loaded.warnings.push(warning);
+                inner
+            }
+            _ => value,
         }
     }
 
@@ -121,7 +151,7 @@ impl Gathering {
 
     fn set(&mut self, name: &str, value: &str, origin: Origin) {
         let Some(key) = broker_key(name) else {
-            return self.unknown(name, &origin);
+            return self.unknown(name, value, &origin);
         };
         // A wrong value that a later source replaces does no harm.
         self.wrong_values.remove(name);
@@ -131,7 +161,10 @@ impl Gathering {
         }
     }
 
-    fn unknown(&mut self, name: &str, origin: &Origin) {
+    fn unknown(&mut self, name: &str, value: &str, origin: &Origin) {
+        if self.old_address.note(name, value, origin) {
+            return;
+        }
         if names::is_gone(name) {
             return self.not_needed.push(format!("{name} ({origin})"));
         }
@@ -145,6 +178,20 @@ impl Gathering {
             format!("unknown key {name}{}", hint.unwrap_or_default())
         };
         self.loaded.warnings.push(format!("{origin}: {what}"));
+    }
+
+    fn translate_old_address(&mut self) {
+        for (name, value, origin) in self.old_address.todays(&self.loaded.config) {
+            self.loaded.warnings.push(format!("{origin}: a key of the past; it is read as {name}={value}"));
+            self.set(name, &value, origin);
+        }
+    }
+
+    fn fill_from_image(&mut self) {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        for (name, value) in image::defaults(&self.loaded.config, &mounts) {
+            self.set(name, value, Origin::Image);
+        }
     }
 
     fn finish(mut self) -> Result<Loaded, ConfigError> {

@@ -8,6 +8,8 @@
 mod controller_config;
 mod describe;
 mod endpoint;
+mod image;
+mod initial_topics;
 mod key;
 mod layers;
 mod listeners;
@@ -15,6 +17,7 @@ mod load;
 mod module_configs;
 mod names;
 mod node_config;
+mod old_address;
 #[cfg(test)]
 mod reads;
 #[cfg(test)]
@@ -36,6 +39,7 @@ pub use describe::{
     effective_broker_value, effective_topic_value,
 };
 pub use endpoint::{Endpoint, SecurityProtocol, join_address};
+pub use initial_topics::InitialTopic;
 pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues};
 pub use layers::{ConfigSource, Layers};
 pub use listeners::{Listener, ListenersConfig};

@@ -20,9 +20,16 @@ const NOT_NEEDED: &[&str] = &[
     "KAFKA_DEBUG",
     "KAFKA_HOME",
     "KAFKA_VERSION",
-    "KAFKA_CREATE_TOPICS",
+    "KAFKA_CREATE_TOPICS_SEPARATOR",
     "KAFKA_TOOLS_LOG4J_LOGLEVEL",
     "KAFKA_RUN_MODE",
+    "KAFKA_ENABLE_KRAFT",
+    "KAFKA_SKIP_KRAFT_STORAGE_INIT",
+    "KAFKA_EXTRA_FLAGS",
+    "KAFKA_BASE_DIR",
+    "KAFKA_CONF_DIR",
+    "KAFKA_MOUNTED_CONF_DIR",
+    "KAFKA_VOLUME_DIR",
 ];
 const NOT_NEEDED_PREFIXES: &[&str] = &["KAFKA_JMX_", "KAFKA_LOG4J_", "KAFKA_LOG4J2_", "KAFKA_GC_"];
 
@@ -31,6 +38,10 @@ const NOT_NEEDED_PREFIXES: &[&str] = &["KAFKA_JMX_", "KAFKA_LOG4J_", "KAFKA_LOG4
 pub(super) fn variable(name: &str) -> Variable {
     if matches!(name, "CLUSTER_ID" | "KAFKA_KRAFT_CLUSTER_ID") {
         return Variable::Key("cluster.id".to_owned());
+    }
+    // The variable of an image of ZooKeeper's days; the key that it sets is ours.
+    if name == "KAFKA_CREATE_TOPICS" {
+        return Variable::Key("ottla.create.topics".to_owned());
     }
     if NOT_NEEDED.contains(&name) || NOT_NEEDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
         return Variable::NotNeeded;
@@ -53,6 +64,7 @@ fn is_service_link(rest: &str) -> bool {
 /// Keys that earlier Kafka releases knew and that have nothing left to say.
 const GONE: &[&str] = &[
     "zookeeper.",
+    "confluent.",
     "broker.id.generation.enable",
     "reserved.broker.max.id",
     "log.message.downconversion.enable",
@@ -78,8 +90,6 @@ pub(super) fn is_gone(key: &str) -> bool {
 /// Keys of the past whose meaning has moved, and where to.
 pub(super) fn successor(key: &str) -> Option<&'static str> {
     match key {
-        "port" | "host.name" => Some("listeners"),
-        "advertised.host.name" | "advertised.port" => Some("advertised.listeners"),
         "log.message.timestamp.difference.max.ms" => {
             Some("log.message.timestamp.before.max.ms and log.message.timestamp.after.max.ms")
         }
@@ -104,6 +114,7 @@ mod tests {
             ("KAFKA_ADVERTISED_LISTENERS", Variable::Key("advertised.listeners".to_owned())),
             ("KAFKA_LISTENER_NAME_MY__LISTENER_X___Y", Variable::Key("listener.name.my_listener.x-y".to_owned())),
             ("CLUSTER_ID", Variable::Key("cluster.id".to_owned())),
+            ("KAFKA_CREATE_TOPICS", Variable::Key("ottla.create.topics".to_owned())),
             ("KAFKA_HEAP_OPTS", Variable::NotNeeded),
             ("KAFKA_JMX_PORT", Variable::NotNeeded),
             ("KAFKA_LOG4J_ROOT_LOGLEVEL", Variable::NotNeeded),

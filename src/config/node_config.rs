@@ -35,7 +35,10 @@ pub struct NodeConfig {
 pub(super) fn resolve(layers: Layers<'_>, problems: &mut Vec<String>) -> NodeConfig {
     let log_dirs = layers.list("log.dirs");
     if log_dirs.len() > 1 {
-        problems.push(format!("{} names several directories; name one", named(layers.start, "log.dirs")));
+        problems.push(format!(
+            "{} names several directories, and one log directory is served; name one, on a volume that spans the disks",
+            named(layers.start, "log.dirs")
+        ));
     }
     let log_dir = PathBuf::from(log_dirs.first().map_or("./ottla-data", String::as_str));
     let metadata_log_dir = layers.text("metadata.log.dir").map_or_else(|| log_dir.clone(), PathBuf::from);

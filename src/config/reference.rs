@@ -16,7 +16,8 @@ Made from the table of keys in `src/config/table/`; do not edit. The keys, types
 them; what is ours starts with `ottla.`, `cluster.id` and `flush.before.ack` excepted.
 
 Later sources win: defaults, the properties file, the environment (`KAFKA_NODE_ID` is `node.id`; a double underscore is
-an underscore, a triple one a dash; `CLUSTER_ID` is `cluster.id`), `--override key=value`. An unknown key in them is a
+an underscore, a triple one a dash; `KAFKA_CFG_NODE_ID` and `CLUSTER_ID` are read as well, an empty variable counts as
+not set), `--override key=value`. An unknown key in them is a
 warning that names the nearest known one; in CreateTopics and AlterConfigs it is an error. Two settings that contradict
 each other, and values out of range, end the start with a sentence that names both places.
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::controller_config::ControllerConfig;
+use super::initial_topics::{self, InitialTopic};
 use super::layers::Layers;
 use super::listeners::{self, ListenersConfig, named};
 use super::load::{ConfigError, Loaded};
@@ -18,6 +19,8 @@ pub struct ServerConfig {
     pub listeners: ListenersConfig,
     /// The controller quorum and its timers.
     pub controller: ControllerConfig,
+    /// `ottla.create.topics`: what the node creates when it starts.
+    pub initial_topics: Vec<InitialTopic>,
     /// The values it was resolved from.
     pub start: Arc<StaticConfig>,
     /// What the operator should know, one sentence each.
@@ -33,12 +36,13 @@ impl ServerConfig {
         let node = node_config::resolve(layers, &mut problems);
         let listeners = listeners::resolve(layers, node.roles, &mut problems);
         let controller = ControllerConfig::resolve(layers, &node, &mut problems);
+        let initial_topics = initial_topics::resolve(layers, &mut problems);
         check_order(layers, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::Wrong(problems));
         }
         warnings.extend(doubts(&start, &controller));
-        Ok(Self { node, listeners, controller, start: Arc::new(start), warnings })
+        Ok(Self { node, listeners, controller, initial_topics, start: Arc::new(start), warnings })
     }
 
     /// The layers before any metadata is known.

@@ -21,6 +21,8 @@ pub enum Origin {
         /// Its name.
         variable: String,
     },
+    /// The container image, for what nothing else says.
+    Image,
     /// `--override` on the command line.
     Override,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Origin {
         match self {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
+            Self::Image => f.write_str("the image"),
             Self::Override => f.write_str("--override"),
         }
     }

@@ -45,9 +45,10 @@ fn configured_from(start: &StaticConfig) -> String {
     let mut by_source: BTreeMap<(u8, String), Vec<&str>> = BTreeMap::new();
     for (name, setting) in start.settings() {
         let source = match &setting.origin {
-            Origin::File { path, .. } => (0, path.display().to_string()),
-            Origin::Environment { .. } => (1, "environment".to_owned()),
-            Origin::Override => (2, "--override".to_owned()),
+            Origin::Image => (0, "the image".to_owned()),
+            Origin::File { path, .. } => (1, path.display().to_string()),
+            Origin::Environment { .. } => (2, "environment".to_owned()),
+            Origin::Override => (3, "--override".to_owned()),
         };
         by_source.entry(source).or_default().push(name);
     }

@@ -23,6 +23,7 @@ use crate::partition::Replicas;
 use super::bind::Bound;
 use super::data_directory::OwnedDirectory;
 use super::error::NodeError;
+use super::initial_topics;
 use super::past_life::{self, PastLife};
 use super::settings;
 
@@ -83,9 +84,12 @@ impl BrokerRole {
         }
         role.accept(listeners, &runners.data)?;
         tokio::select! {
-            () = role.ready() => Ok(role),
-            error = role.cluster.failed() => Err(NodeError::ClusterLeft(error)),
+            () = role.ready() => {}
+            error = role.cluster.failed() => return Err(NodeError::ClusterLeft(error)),
         }
+        let topics = config.initial_topics.clone();
+        drop(runners.control.spawn(initial_topics::create(topics, role.cluster.calls().clone())));
+        Ok(role)
     }
 
     /// Waits until the quorum counts this broker in and its replicas have followed: what it leads can be used.

@@ -13,6 +13,7 @@ mod bind;
 mod broker_role;
 mod data_directory;
 mod error;
+mod initial_topics;
 mod limits;
 mod lock_file;
 mod past_life;

@@ -1,5 +1,6 @@
 //! From the configuration to what each module is told at its start.
 
+use std::net::ToSocketAddrs;
 use std::time::Duration;
 
 use crate::broker::{ConnectionLimits, ReceiveMemory};
@@ -31,6 +32,13 @@ pub(super) fn voters(config: &ServerConfig, controller: Option<&Bound>) -> Vec<V
     let mut voters: Vec<_> = configured
         .map(|voter| VoterAddress { node_id: voter.node_id, host: voter.host.clone(), port: voter.port })
         .collect();
+    // Files for a single node often name a host that exists elsewhere, or nowhere; nobody else has to find it.
+    if let ([only], Some(bound)) = (&mut voters[..], controller)
+        && only.node_id == config.node.node_id
+        && (only.host.as_str(), only.port).to_socket_addrs().is_err()
+    {
+        only.host = bound.reachable_host();
+    }
     if voters.is_empty() {
         voters.extend(controller.map(|bound| VoterAddress {
             node_id: config.node.node_id,

@@ -6,6 +6,9 @@ use super::reasons::NO_AUTHORIZER;
 keys! {
     /// Name of the cluster this node belongs to; one is made up when the first node starts without it.
     String "cluster.id" = null; in_force;
+    /// Topics created when the node starts unless they exist, as name:partitions:replicas or
+    /// name:partitions:replicas:cleanup.policy; `KAFKA_CREATE_TOPICS` sets it.
+    String "ottla.create.topics" = ""; in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
     /// Release whose protocol brokers speak among themselves; tools read the broker's version from it.
