@@ -1,7 +1,6 @@
 //! Produce of batches that are wrong: Kafka's error, and nothing appended.
 
 use ottla::model::ErrorCode;
-use ottla::protocol::{CreatableTopic, CreatableTopicConfig, CreateTopicsRequest};
 use ottla::record::{BatchBuilder, Codec, compress};
 
 use super::harness::Connection;
@@ -41,20 +40,7 @@ impl Log {
     fn with_configs(broker: &Broker, configs: &[(&str, &str)]) -> Self {
         let mut connection = broker.connect();
         let topic = unique("records");
-        let configs = configs
-            .iter()
-            .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
-        let new = CreatableTopic {
-            name: topic.clone(),
-            num_partitions: 1,
-            replication_factor: 1,
-            configs: configs.collect(),
-            ..CreatableTopic::default()
-        };
-        let request = CreateTopicsRequest { topics: vec![new], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
-        let response = connection.send(5, &request);
-        assert!(!response.topics[0].error_code.is_error(), "{response:?}");
-        connection.await_leader(&topic);
+        connection.create_topic_with(&topic, 1, 1, configs);
         let mut log = Self { connection, topic };
         assert_eq!(log.answer_to(batch(&[b"before"])), ErrorCode::None);
         log

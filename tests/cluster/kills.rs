@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ottla::protocol::{
-    CreatableTopic, CreateTopicsRequest, FetchPartition, FetchRequest, FetchTopic, ListOffsetsPartition,
-    ListOffsetsRequest, ListOffsetsTopic, Records,
+    FetchPartition, FetchRequest, FetchTopic, ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic, Records,
 };
 use ottla::record::BatchHeader;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -247,18 +246,6 @@ fn kill_while_it_starts(directory: &std::path::Path, address: &str) {
     }
 }
 
-fn create_topic(node: &Node) {
-    let topic = CreatableTopic {
-        name: TOPIC.to_owned(),
-        num_partitions: PARTITIONS,
-        replication_factor: 1,
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
-    let response = node.connect().send(5, &request);
-    assert!(!response.topics[0].error_code.is_error(), "{response:?}");
-}
-
 #[test]
 fn nothing_acknowledged_is_lost_and_no_index_is_wrong() {
     let kills: usize =
@@ -266,7 +253,7 @@ fn nothing_acknowledged_is_lost_and_no_index_is_wrong() {
     let directory = tempfile::tempdir().unwrap();
     let mut node = start(directory.path(), None);
     let address = node.address();
-    create_topic(&node);
+    node.connect().create_topic_with(TOPIC, PARTITIONS, 1, &[]);
     let mut loads = [Load::new(&address, "idempotent", true), Load::new(&address, "plain", false)];
     let mut restarts = Vec::new();
     for _ in 0..kills {

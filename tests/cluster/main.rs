@@ -10,5 +10,6 @@ mod harness;
 mod kills;
 mod lifecycle;
 mod probe;
+mod quorum;
 mod startup;
 mod traps;

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use ottla::model::ErrorCode;
 use ottla::protocol::{
-    ApiVersionsRequest, ApiVersionsResponse, CreatableTopic, CreatableTopicConfig, CreatePartitionsRequest,
-    CreatePartitionsTopic, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest, DescribeConfigsResource,
-    FetchPartition, FetchRequest, FetchTopic, FindCoordinatorRequest, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResource, IncrementalAlterableConfig, InitProducerIdRequest, JoinGroupRequest,
-    JoinGroupRequestProtocol, JoinGroupResponse, MetadataRequest, OffsetCommitRequest, OffsetCommitRequestPartition,
-    OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestTopic, OffsetFetchResponsePartition, Records,
+    ApiVersionsRequest, ApiVersionsResponse, CreatePartitionsRequest, CreatePartitionsTopic, DeleteTopicsRequest,
+    DescribeConfigsRequest, DescribeConfigsResource, FetchPartition, FetchRequest, FetchTopic, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, InitProducerIdRequest,
+    JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse, MetadataRequest, OffsetCommitRequest,
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetFetchRequest, OffsetFetchRequestTopic,
+    OffsetFetchResponsePartition, Records,
 };
 use ottla::record::{BatchBuilder, Codec};
 
@@ -228,29 +228,12 @@ fn transactional_producers_are_refused() {
     assert_eq!(plain.error_code, ErrorCode::None);
 }
 
-fn create_with(connection: &mut Connection, name: &str, configs: &[(&str, &str)]) {
-    let configs = configs
-        .iter()
-        .map(|(name, value)| CreatableTopicConfig { name: (*name).to_owned(), value: Some((*value).to_owned()) });
-    let new = CreatableTopic {
-        name: name.to_owned(),
-        num_partitions: 1,
-        replication_factor: 1,
-        configs: configs.collect(),
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest { topics: vec![new], timeout_ms: 30_000, ..CreateTopicsRequest::default() };
-    let response = connection.send(5, &request);
-    assert!(!response.topics[0].error_code.is_error(), "{response:?}");
-    connection.await_leader(name);
-}
-
 #[test]
 fn compacted_topics_take_no_record_without_a_key() {
     let broker = Broker::start();
     let mut connection = broker.connect();
     let topic = unique("compacted");
-    create_with(&mut connection, &topic, &[("cleanup.policy", "compact")]);
+    connection.create_topic_with(&topic, 1, 1, &[("cleanup.policy", "compact")]);
     for codec in [Codec::None, Codec::Gzip, Codec::Zstd] {
         let mut records = BatchBuilder::new().codec(codec, None);
         records.append(now_ms(), Some(b"key"), Some(b"value"), &[]);
@@ -319,7 +302,7 @@ fn describe_configs_tells_every_key_with_value_and_source() {
     let broker = Broker::start();
     let mut connection = broker.connect();
     let topic = unique("configs");
-    create_with(&mut connection, &topic, &[("retention.ms", "123456")]);
+    connection.create_topic_with(&topic, 1, 1, &[("retention.ms", "123456")]);
     let described = describe(&mut connection, TOPIC, &topic);
     assert!(described.len() >= 25, "{described:?}");
     assert_eq!(described["retention.ms"], (Some("123456".to_owned()), DYNAMIC_TOPIC_CONFIG));
@@ -405,7 +388,7 @@ fn a_topic_made_again_has_neither_records_nor_offsets_of_the_old_one() {
         assert!(std::time::Instant::now() < deadline, "the topic stays");
     }
     connection.create_topic(&topic);
-    connection.await_leader(&topic);
+    connection.await_leaders(&topic, 1);
     assert_eq!(end_offset(&mut connection, &topic), 0);
     assert_eq!(committed(&mut connection, &group, &topic).committed_offset, -1);
     assert_eq!(produce(&mut connection, &topic, batch(&[b"new"])).base_offset, 0);
