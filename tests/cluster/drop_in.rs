@@ -38,7 +38,7 @@ fn metadata(connection: &mut Connection, topic: &str) -> MetadataResponse {
 fn serves(address: &str) {
     let mut connection = Connection::open(address);
     metadata(&mut connection, "user-events");
-    connection.await_leader("user-events");
+    connection.await_leaders("user-events", 1);
     assert_eq!(connection.produce("user-events", b"page_view"), 0);
     assert_eq!(connection.produce("user-events", b"click"), 1);
     assert_eq!(connection.fetch_all("user-events"), [b"page_view".to_vec(), b"click".to_vec()]);
@@ -223,7 +223,7 @@ fn the_address_in_halves_and_topics_to_create() {
     serves(&address);
     let mut connection = Connection::open(&address);
     for (topic, partitions) in [("Topic1", 2), ("Topic2", 1)] {
-        connection.await_leader(topic);
+        connection.await_leaders(topic, 1);
         assert_eq!(metadata(&mut connection, topic).topics[0].partitions.len(), partitions, "{topic}");
     }
     assert_eq!(connection.try_produce("Topic2", b"without a key"), Err(ottla::model::ErrorCode::InvalidRecord));
