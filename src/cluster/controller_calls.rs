@@ -315,6 +315,7 @@ fn is_repeatable(command: &MetadataCommand) -> bool {
             | Kind::CreateTopics(_)
             | Kind::CreatePartitions(_)
             | Kind::DeleteTopics(_)
+            | Kind::AlterPartitionReassignments(_)
             | Kind::IncrementalAlterConfigs(_)
             | Kind::AlterConfigs(_)
             | Kind::UpdateFeatures(_),

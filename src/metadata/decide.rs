@@ -11,7 +11,7 @@ use super::draft::{ClusterDefaults, Draft, Refusal};
 use super::image::ClusterImage;
 use super::{
     broker_control, cluster_control, config_control, election_control, feature_control, isr_control, partition_control,
-    topic_control,
+    reassignment_control, topic_control,
 };
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
@@ -73,6 +73,7 @@ fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Rep
         Kind::DeleteTopics(command) => Ok(Some(topic_control::delete_topics(draft, command))),
         Kind::AlterPartition(command) => isr_control::alter_partition(draft, command).map(Some),
         Kind::ElectLeaders(command) => election_control::elect_leaders(draft, command).map(Some),
+        Kind::AlterPartitionReassignments(command) => Ok(Some(reassignment_control::reassign(draft, command))),
         Kind::IncrementalAlterConfigs(command) => Ok(Some(config_control::incremental_alter_configs(draft, command))),
         Kind::AlterConfigs(command) => Ok(Some(config_control::alter_configs(draft, command))),
         Kind::AllocateProducerIds(command) => cluster_control::allocate_producer_ids(draft, command).map(Some),

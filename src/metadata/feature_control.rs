@@ -3,10 +3,16 @@
 //! A new kind of record, or a new meaning of an old one, gets a new level of `ottla.version`. It is written
 //! only once that level has been finalized, and a level is finalized only when every registered broker can
 //! run at it; a broker that cannot is not registered afterwards.
+//!
+//! | level of `ottla.version` | brings |
+//! |---|---|
+//! | 1 | the first records |
+//! | 2 | reassignments: replicas that change, and are being added and removed |
 
 use std::collections::BTreeSet;
 
 use super::draft::{Draft, Refusal};
+use super::image::ClusterImage;
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
     FeatureLevelRecord, FeatureResult, FeatureUpdate, SupportedFeature, UpdateFeatures, UpdateFeaturesReply,
@@ -16,9 +22,14 @@ use crate::rpc::metadata::{
 /// Kafka's number for an update that may only raise the level.
 const UPGRADE: i32 = 1;
 
+/// What decides which records may be written.
+const VERSION_FEATURE: &str = "ottla.version";
+/// The level from which on the replicas of a partition may change.
+const REASSIGNMENT_LEVEL: i32 = 2;
+
 /// The features of this version with the levels that it can run at. A broker registers with these.
 pub fn supported_features() -> Vec<SupportedFeature> {
-    vec![SupportedFeature { name: "ottla.version".to_owned(), min_level: 1, max_level: 1 }]
+    vec![SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: REASSIGNMENT_LEVEL }]
 }
 
 /// Finalizes levels of features, all of them or none.
@@ -65,10 +76,27 @@ fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Re
     if let Some(broker) = draft.image().brokers().find(|broker| !supports(&broker.features, name, *level)) {
         return refuse(format!("broker {} cannot run at level {level}", broker.id));
     }
+    if *level < REASSIGNMENT_LEVEL && draft.image().reassignments().next().is_some() {
+        return refuse(format!("level {level} knows no reassignments, and some are under way: finish or cancel them"));
+    }
     if *level != current {
         draft.add(FeatureLevelRecord { name: name.clone(), level: *level });
     }
     Ok(())
+}
+
+/// Refuses to change the replicas of partitions while a node may be in the cluster that cannot read it.
+pub(super) fn check_reassignments(image: &ClusterImage) -> Result<(), Refusal> {
+    match image.feature_level(VERSION_FEATURE) {
+        REASSIGNMENT_LEVEL.. => Ok(()),
+        level => {
+            let message = format!(
+                "the cluster runs at level {level} of {VERSION_FEATURE}, and partitions can be reassigned from level \
+                 {REASSIGNMENT_LEVEL} on: upgrade the feature once all nodes run this version"
+            );
+            Err(Refusal::new(ErrorCode::UnsupportedVersion, message))
+        }
+    }
 }
 
 /// True when a node with these features can run at that level of one of them.

@@ -168,6 +168,16 @@ impl ClusterImage {
         self.brokers_to_isrs.leaderless()
     }
 
+    /// The partitions that are moving to other brokers, with their topics, by name. Costs a look at each partition.
+    pub fn reassignments(&self) -> impl Iterator<Item = (&Arc<TopicImage>, i32, &Arc<PartitionImage>)> {
+        self.partitions().filter(|(_, _, partition)| partition.is_reassigned())
+    }
+
+    /// All partitions with their topics and indexes, by name.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Arc<TopicImage>, i32, &Arc<PartitionImage>)> {
+        self.topics().flat_map(|topic| topic.partitions().map(move |(index, partition)| (topic, index, partition)))
+    }
+
     /// `NONE` when the broker is registered with just this epoch, else the answer it gets.
     pub fn check_broker_epoch(&self, id: BrokerId, epoch: crate::model::BrokerEpoch) -> ErrorCode {
         match self.broker(id) {

@@ -12,6 +12,7 @@
 //! | lacks the leader, or names a broker that is no replica, or one twice | INVALID_REQUEST |
 //! | is RECOVERING with more than the leader, or goes back to RECOVERING | INVALID_REQUEST |
 //! | names a broker that is not active, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA |
+//! | is accepted, and by completing a reassignment ends the sender's leadership or its epoch | NEW_LEADER_ELECTED |
 
 use std::collections::BTreeSet;
 
@@ -48,7 +49,11 @@ fn propose(draft: &mut Draft<'_>, sender: BrokerId, proposal: &PartitionProposal
     let recovery = check_recovery(partition, proposal)?;
     check_eligible(draft.image(), &proposal.isr)?;
     PartitionChange::of(draft, &topic, proposal.partition, partition).proposed(&isr, recovery).decide();
-    Ok(())
+    // What the sender knows of its leadership is over: the metadata tells it the rest.
+    match draft.image().partition(topic_id, proposal.partition) {
+        Some(now) if now.leader_epoch == partition.leader_epoch => Ok(()),
+        _ => Err(ErrorCode::NewLeaderElected),
+    }
 }
 
 fn check_epochs(partition: &PartitionImage, sender: BrokerId, proposal: &PartitionProposal) -> Result<(), ErrorCode> {

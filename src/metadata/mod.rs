@@ -29,6 +29,7 @@ mod isr_control;
 mod partition_change;
 mod partition_control;
 mod placement;
+mod reassignment_control;
 mod record;
 mod replay;
 mod snapshot;

@@ -3,13 +3,16 @@
 //! Whatever happens to a partition is first a statement about its in-sync replicas: some broker leaves, the
 //! leader proposes others, nothing but the world around has changed. From it follow, in this order:
 //!
-//! 1. The **ELR** (KIP-966): who leaves the ISR while it is smaller than the effective minimum still holds
+//! 1. The **replicas**: a reassignment is complete once all that it adds are in sync and those that stay are
+//!    enough to commit. Then the others go, and until then none does (A20).
+//! 2. The **ELR** (KIP-966): who leaves the ISR while it is smaller than the effective minimum still holds
 //!    every committed record, because from then on nothing is committed. An ISR of the minimum size commits
 //!    without them, so it empties the ELR (A15). Who lost its unsynced tail is in neither (A12).
-//! 2. The **leader**: the present one while it can, else an active member of the ISR, else of the ELR (which
+//! 3. The **leader**: the present one while it can, else an active member of the ISR, else of the ELR (which
 //!    then becomes the ISR), else nobody. A replica that may lack committed records leads only where unclean
 //!    election is enabled, or as the last known leader once ISR and ELR are both empty (A18).
-//! 3. The **epochs**: the partition epoch counts every change, the leader epoch every change of leader (A10).
+//! 4. The **epochs**: the partition epoch counts every change, the leader epoch every change of leader (A10)
+//!    and every loss of a replica: what it fetched or acknowledged before must not count if it comes back (A20).
 
 use super::draft::Draft;
 use super::record::uuid_bytes;
@@ -31,24 +34,22 @@ pub(super) enum Election {
 /// A change of one partition in the making.
 pub(super) struct PartitionChange<'a, 'd> {
     draft: &'a mut Draft<'d>,
-    topic_id: TopicId,
+    topic: &'a TopicImage,
     partition: i32,
     old: PartitionImage,
     new: PartitionImage,
     lost_tail: Option<BrokerId>,
-    effective_min_isr: usize,
     election: Election,
 }
 
 impl<'a, 'd> PartitionChange<'a, 'd> {
     /// Begins a change of the topic's partition, which must exist.
-    pub(super) fn of(draft: &'a mut Draft<'d>, topic: &TopicImage, partition: i32, old: &PartitionImage) -> Self {
+    pub(super) fn of(draft: &'a mut Draft<'d>, topic: &'a TopicImage, partition: i32, old: &PartitionImage) -> Self {
         let unclean = draft.unclean_leader_election_enabled(topic);
         Self {
-            effective_min_isr: draft.effective_min_isr(topic, old.replicas.len()),
             election: if unclean { Election::Unclean } else { Election::WhenNeeded },
             draft,
-            topic_id: topic.id,
+            topic,
             partition,
             old: old.clone(),
             new: old.clone(),
@@ -75,6 +76,17 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         self
     }
 
+    /// The partition shall have the replicas of `target`, those that go included until the new ones are in sync.
+    /// A reassignment under way is given up: what it has added and `target` does not want goes at once.
+    pub(super) fn reassigned_to(mut self, target: &[BrokerId]) -> Self {
+        let original: Vec<_> = self.old.original_replicas().collect();
+        self.new.adding_replicas = in_order_of(target, |replica| !original.contains(&replica));
+        self.new.removing_replicas = in_order_of(&original, |replica| !target.contains(&replica));
+        self.new.replicas = [target, &self.new.removing_replicas].concat();
+        self.new.isr = in_order_of(&self.new.replicas, |replica| self.old.isr.contains(&replica));
+        self
+    }
+
     /// Asks for a certain kind of election.
     pub(super) fn elect(mut self, election: Election) -> Self {
         self.election = election;
@@ -83,11 +95,26 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
 
     /// Adds the record of the change, unless nothing changes.
     pub(super) fn decide(mut self) {
+        self.complete_reassignment();
         self.settle_elr();
         self.settle_leader();
         self.settle_last_known_leader();
-        if let Some(record) = difference(self.topic_id, self.partition, &self.old, &self.new) {
+        if let Some(record) = difference(self.topic.id, self.partition, &self.old, &self.new) {
             self.draft.add(record);
+        }
+    }
+
+    fn complete_reassignment(&mut self) {
+        let PartitionImage { isr, adding_replicas, .. } = &self.new;
+        let target: Vec<_> = self.new.target_replicas().collect();
+        let staying = in_order_of(&target, |replica| isr.contains(&replica));
+        let are_added = adding_replicas.iter().all(|replica| isr.contains(replica));
+        let can_commit = staying.len() >= self.draft.effective_min_isr(self.topic, target.len());
+        if self.new.is_reassigned() && are_added && can_commit {
+            self.new.replicas = target;
+            self.new.isr = staying;
+            self.new.adding_replicas.clear();
+            self.new.removing_replicas.clear();
         }
     }
 
@@ -95,12 +122,12 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         let (old, isr) = (&self.old, &self.new.isr);
         let complete = |replica| old.isr.contains(&replica) || old.elr.contains(&replica);
         let eligible = |replica| complete(replica) && !isr.contains(&replica) && self.lost_tail != Some(replica);
-        self.new.elr = in_order_of(&old.replicas, eligible);
+        self.new.elr = in_order_of(&self.new.replicas, eligible);
         self.empty_elr_of_a_sufficient_isr();
     }
 
     fn empty_elr_of_a_sufficient_isr(&mut self) {
-        if self.new.isr.len() >= self.effective_min_isr {
+        if self.new.isr.len() >= self.draft.effective_min_isr(self.topic, self.new.replication_factor()) {
             self.new.elr.clear();
         }
     }
@@ -116,7 +143,8 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         } else {
             self.new.leader = BrokerId::NONE;
         }
-        if self.new.leader != self.old.leader {
+        let loses_replica = self.old.replicas.iter().any(|replica| !self.new.replicas.contains(replica));
+        if self.new.leader != self.old.leader || loses_replica {
             self.new.leader_epoch = self.old.leader_epoch.next();
         }
     }
@@ -134,7 +162,9 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
 
     fn unclean_leader(&self) -> Option<BrokerId> {
         if self.election == Election::Unclean {
-            return self.first_active(&self.new.replicas);
+            // What a reassignment brings may be empty still: it comes last.
+            let original: Vec<_> = self.new.original_replicas().collect();
+            return self.first_active(&original).or_else(|| self.first_active(&self.new.adding_replicas));
         }
         let nobody_is_complete = self.new.isr.is_empty() && self.new.elr.is_empty();
         let last_known = self.old.leader().unwrap_or(self.old.last_known_leader);
@@ -153,8 +183,11 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
     }
 
     fn settle_last_known_leader(&mut self) {
+        let last_known = self.old.leader().unwrap_or(self.old.last_known_leader);
         self.new.last_known_leader = match self.new.isr.is_empty() {
-            true => self.old.leader().unwrap_or(self.old.last_known_leader),
+            true if self.new.replicas.contains(&last_known) => last_known,
+            // It went with a reassignment that was given up; an eligible replica holds as much as it did.
+            true => self.new.elr.first().copied().unwrap_or(BrokerId::NONE),
             false => BrokerId::NONE,
         };
     }
@@ -182,6 +215,9 @@ fn difference(
         elr: ids(&old.elr, &new.elr),
         leader_recovery_state: (old.leader_recovery_state != new.leader_recovery_state)
             .then(|| new.leader_recovery_state.into()),
+        replicas: ids(&old.replicas, &new.replicas),
+        adding_replicas: ids(&old.adding_replicas, &new.adding_replicas),
+        removing_replicas: ids(&old.removing_replicas, &new.removing_replicas),
         last_known_leader: (old.last_known_leader != new.last_known_leader).then_some(new.last_known_leader.0),
     })
 }

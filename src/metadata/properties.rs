@@ -28,7 +28,8 @@ pub(super) fn check_invariants(image: &ClusterImage, defaults: &ClusterDefaults)
 }
 
 fn check_partition(image: &ClusterImage, partition: &PartitionImage, min_isr: usize) -> Result<(), &'static str> {
-    let PartitionImage { replicas, isr, elr, leader, last_known_leader, .. } = partition;
+    let PartitionImage { replicas, isr, elr, leader, last_known_leader, adding_replicas, removing_replicas, .. } =
+        partition;
     let in_order = |some: &[BrokerId]| {
         let ordered: Vec<_> = replicas.iter().copied().filter(|replica| some.contains(replica)).collect();
         ordered == some
@@ -36,6 +37,9 @@ fn check_partition(image: &ClusterImage, partition: &PartitionImage, min_isr: us
     let holds = [
         (!replicas.is_empty() && replicas.iter().collect::<BTreeSet<_>>().len() == replicas.len(), "replicas"),
         (in_order(isr), "the ISR is among the replicas, in their order"),
+        (adding_replicas.iter().chain(removing_replicas).all(|id| replicas.contains(id)), "adding and removing"),
+        (adding_replicas.iter().all(|id| !removing_replicas.contains(id)), "nobody is added and removed"),
+        (replicas.len() > removing_replicas.len() && replicas.len() > adding_replicas.len(), "both assignments"),
         (in_order(elr), "the ELR is among the replicas, in their order"),
         (isr.iter().all(|member| !elr.contains(member)), "ISR and ELR are disjoint"),
         (isr.iter().all(|member| image.is_active(*member)), "the ISR is active"),
@@ -56,7 +60,7 @@ fn min_isr(image: &ClusterImage, defaults: &ClusterDefaults, topic: &TopicImage,
     let of = |resource| image.config_value(&resource, "min.insync.replicas").map(|value| value.parse::<usize>());
     let set = of(ConfigResource::topic(&topic.name)).or_else(|| of(ConfigResource::default_broker()));
     let configured = set.map_or(defaults.min_insync_replicas as usize, |value| value.expect("validated"));
-    configured.min(partition.replicas.len())
+    configured.min(partition.replication_factor())
 }
 
 fn unclean_enabled(image: &ClusterImage, defaults: &ClusterDefaults, topic: &TopicImage) -> bool {
@@ -120,6 +124,12 @@ enum Op {
         kind: i32,
         everywhere: bool,
     },
+    /// `target` none: cancels.
+    Reassign {
+        topic: usize,
+        partition: i32,
+        target: Option<Vec<i32>>,
+    },
     SetConfig {
         topic: Option<usize>,
         key: usize,
@@ -174,6 +184,8 @@ fn op() -> impl Strategy<Value = Op> {
                 Op::AlterPartition { topic, partition, isr, epoch_delta, recovering }),
         3 => (topic.clone(), 0..4_i32, -1..3_i32, rarely()).prop_map(
             |(topic, partition, kind, everywhere)| Op::Elect { topic, partition, kind, everywhere }),
+        8 => (topic.clone(), 0..4_i32, prop::option::weighted(0.8, prop::collection::vec(0..=BROKERS, 0..4)))
+            .prop_map(|(topic, partition, target)| Op::Reassign { topic, partition, target }),
         4 => (prop::option::weighted(0.8, topic.clone()), 0..4_usize, 0..4_usize, -1..5_i32).prop_map(
             |(topic, key, value, operation)| Op::SetConfig { topic, key, value, operation }),
         1 => (topic.clone(), 0..4_usize, 0..4_usize)
@@ -295,6 +307,15 @@ impl World {
                 let partitions = (!everywhere).then(|| proto::NamedPartitions { partitions: vec![named] });
                 Command::ElectLeaders(proto::ElectLeaders { kind, partitions })
             }
+            Op::Reassign { topic, partition, target } => {
+                let replicas = target.map(|ids| proto::BrokerIds { ids });
+                let asked = proto::ReassignablePartition { topic: TOPICS[topic].to_owned(), partition, replicas };
+                let (partitions, allow_replication_factor_change) = (vec![asked], true);
+                Command::AlterPartitionReassignments(proto::AlterPartitionReassignments {
+                    partitions,
+                    allow_replication_factor_change,
+                })
+            }
             Op::SetConfig { topic, key, value, operation } => {
                 let (key, value) = config(key, value);
                 let resource = Some(match topic {
@@ -361,8 +382,10 @@ impl World {
     fn check_step(&mut self, op: &Op, before: &ClusterImage) {
         if let Op::Register { broker, tail_is_whole, .. } = *op
             && let Some(new) = self.image.broker(BrokerId(broker))
-            && let Some(old) = before.broker(BrokerId(broker)).filter(|old| *old != new)
-            && !(tail_is_whole && old.directory_ids.iter().all(|id| new.directory_ids.contains(id)))
+            && before.broker(BrokerId(broker)) != Some(new)
+            && !before
+                .broker(BrokerId(broker))
+                .is_some_and(|old| tail_is_whole && old.directory_ids.iter().all(|id| new.directory_ids.contains(id)))
         {
             self.complete.values_mut().for_each(|complete| _ = complete.remove(&BrokerId(broker)));
         }
@@ -370,6 +393,8 @@ impl World {
         for topic in image.topics() {
             for (index, new) in topic.partitions() {
                 let complete = self.complete.entry((topic.id, index)).or_default();
+                // A replica that goes deletes its log, so it starts as empty should it come back (A20).
+                complete.retain(|replica| new.replicas.contains(replica));
                 match before.partition(topic.id, index) {
                     None => complete.extend(&new.isr),
                     Some(old) => {
@@ -398,8 +423,10 @@ fn check_partition_step(
     complete: &mut BTreeSet<BrokerId>,
 ) {
     assert_eq!(old != new, new.partition_epoch == old.partition_epoch.next(), "{op:?}: {old:?} to {new:?}");
-    assert_eq!(old.leader != new.leader, new.leader_epoch > old.leader_epoch, "{op:?}: {old:?} to {new:?}");
-    assert_eq!(old.replicas, new.replicas);
+    let lost_replica = old.replicas.iter().any(|replica| !new.replicas.contains(replica));
+    let new_leadership = old.leader != new.leader || lost_replica;
+    assert_eq!(new_leadership, new.leader_epoch > old.leader_epoch, "{op:?}: {old:?} to {new:?}");
+    check_reassignment_step(op, old, new);
     if matches!(op, Op::AlterPartition { .. }) {
         complete.extend(&new.isr);
     }
@@ -413,6 +440,31 @@ fn check_partition_step(
         assert_eq!(new.leader_recovery_state, LeaderRecoveryState::Recovering, "{op:?}: {old:?} to {new:?}");
         complete.insert(leader);
     }
+}
+
+/// A20: replicas come and go only by a reassignment; it ends when all that it adds are in sync, or restores the
+/// original ones.
+fn check_reassignment_step(op: &Op, old: &PartitionImage, new: &PartitionImage) {
+    let original: Vec<_> = old.original_replicas().collect();
+    let mut lost = old.replicas.iter().filter(|replica| !new.replicas.contains(replica));
+    match op {
+        Op::Reassign { target: None, .. } if old != new => {
+            assert!(!new.is_reassigned() && new.replicas == original, "{old:?} to {new:?}");
+        }
+        Op::Reassign { .. } if new.is_reassigned() => {
+            assert!(lost.all(|replica| old.adding_replicas.contains(replica)), "{old:?} to {new:?}");
+            assert!(new.original_replicas().all(|replica| original.contains(&replica)), "{old:?} to {new:?}");
+        }
+        Op::Reassign { .. } => {}
+        _ if old.replicas != new.replicas => {
+            assert!(old.is_reassigned() && !new.is_reassigned(), "{op:?}: {old:?} to {new:?}");
+            assert!(old.adding_replicas.iter().all(|replica| new.isr.contains(replica)), "{op:?}: {old:?} to {new:?}");
+        }
+        _ => {}
+    }
+    let unclean = new.leader_recovery_state == LeaderRecoveryState::Recovering;
+    let is_fresh = |replica: &BrokerId| !old.replicas.contains(replica) && !(unclean && *replica == new.leader);
+    assert!(!new.isr.iter().chain(&new.elr).any(is_fresh), "{op:?}: {old:?} to {new:?}");
 }
 
 fn check_delta(old: ClusterImage, new: ClusterImage) {

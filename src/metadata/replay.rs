@@ -232,6 +232,15 @@ fn changed_partition(
     if let Some(leader) = record.leader {
         new.leader = BrokerId(leader);
     }
+    if let Some(replicas) = &record.replicas {
+        new.replicas = broker_ids(&replicas.ids);
+    }
+    if let Some(adding) = &record.adding_replicas {
+        new.adding_replicas = broker_ids(&adding.ids);
+    }
+    if let Some(removing) = &record.removing_replicas {
+        new.removing_replicas = broker_ids(&removing.ids);
+    }
     if let Some(isr) = &record.isr {
         new.isr = broker_ids(&isr.ids);
     }

@@ -243,6 +243,23 @@ impl Runner {
         Ok(Command::ElectLeaders(proto::ElectLeaders { kind, partitions }))
     }
 
+    /// `reassign TOPIC-PARTITION REPLICAS|cancel …`
+    fn reassign(&self, args: &mut ArgumentConsumer<'_>, allow_replication_factor_change: bool) -> Outcome<Command> {
+        let mut partitions = Vec::new();
+        while let Some(name) = args.next_pos() {
+            let (topic, partition) = partition_name(name)?;
+            let replicas = match args.next_pos().ok_or("replicas or cancel")? {
+                "cancel" => None,
+                target => Some(proto::BrokerIds { ids: ids(target)? }),
+            };
+            partitions.push(proto::ReassignablePartition { topic, partition, replicas });
+        }
+        Ok(Command::AlterPartitionReassignments(proto::AlterPartitionReassignments {
+            partitions,
+            allow_replication_factor_change,
+        }))
+    }
+
     /// `configure RESOURCE-TYPE NAME OPERATION KEY[=VALUE] [KEY[=VALUE] …]`
     fn configure(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
         let validate_only = number(args.take_key("validate_only"), false)?;
@@ -304,6 +321,7 @@ impl Runner {
             "delete-topics" => self.delete_topics(args)?,
             "alter-partition" => self.alter_partition(args)?,
             "elect" => self.elect(args)?,
+            "reassign" | "reassign-same-factor" => self.reassign(args, name == "reassign")?,
             "configure" => self.configure(args)?,
             "replace-configs" => self.replace_configs(args)?,
             "producer-ids" => {
@@ -391,6 +409,15 @@ impl Runner {
 
     fn show_partition_change(&self, record: &proto::PartitionChangeRecord) -> String {
         let mut parts = Vec::new();
+        if let Some(replicas) = &record.replicas {
+            parts.push(format!("replicas {}", list(&replicas.ids)));
+        }
+        if let Some(adding) = &record.adding_replicas {
+            parts.push(format!("adding {}", list(&adding.ids)));
+        }
+        if let Some(removing) = &record.removing_replicas {
+            parts.push(format!("removing {}", list(&removing.ids)));
+        }
         if let Some(leader) = record.leader {
             parts.push(format!("leader {leader}"));
         }
@@ -452,6 +479,15 @@ impl Runner {
                     refused(&name, result.error_code, &result.error_message).unwrap_or_else(|| format!("{name}elected"))
                 })
                 .collect(),
+            Some(Reply::AlterPartitionReassignments(reply)) => reply
+                .partitions
+                .iter()
+                .map(|result| {
+                    let name = format!("{}-{} ", result.topic, result.partition);
+                    refused(&name, result.error_code, &result.error_message)
+                        .unwrap_or_else(|| format!("{name}accepted"))
+                })
+                .collect(),
             Some(Reply::AlterConfigs(reply)) => reply
                 .resources
                 .iter()
@@ -486,8 +522,12 @@ impl Runner {
         let mut lines = vec![format!("topic {name} with id {}", u128::from_be_bytes(topic.id.0.0))];
         for (partition, image) in topic.partitions() {
             let raw = |ids: &[BrokerId]| list(&ids.iter().map(|id| id.0).collect::<Vec<_>>());
+            let moving = match image.is_reassigned() {
+                true => format!(" adding {} removing {}", raw(&image.adding_replicas), raw(&image.removing_replicas)),
+                false => String::new(),
+            };
             lines.push(format!(
-                "{name}-{partition} replicas {} leader {} isr {} elr {} leader epoch {} partition epoch {} {:?}",
+                "{name}-{partition} replicas {}{moving} leader {} isr {} elr {} leader epoch {} partition epoch {} {:?}",
                 raw(&image.replicas),
                 image.leader,
                 raw(&image.isr),

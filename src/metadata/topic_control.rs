@@ -223,6 +223,8 @@ pub(super) fn new_partition(
         partition_epoch: 0,
         leader_recovery_state: LeaderRecoveryState::Recovered.into(),
         last_known_leader: BrokerId::NONE.0,
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
     }
 }
 

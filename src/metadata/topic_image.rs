@@ -35,13 +35,14 @@ impl TopicImage {
 
     /// How many replicas the topic's partitions have.
     pub fn replication_factor(&self) -> usize {
-        self.partitions.first().map_or(0, |partition| partition.replicas.len())
+        self.partitions.first().map_or(0, |partition| partition.target_replicas().count())
     }
 }
 
 /// The state of one partition. Lists of brokers are in the order of `replicas`.
 ///
 /// Always: leader ∈ ISR ⊆ replicas, ELR ⊆ replicas, ISR ∩ ELR = ∅, and every member of the ISR is active.
+/// While the partition is reassigned the replicas are those of both assignments, the coming one first (A20).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PartitionImage {
     /// The brokers that hold a copy; the first is the preferred leader.
@@ -60,6 +61,10 @@ pub struct PartitionImage {
     pub leader_recovery_state: LeaderRecoveryState,
     /// Who led when the ISR became empty; [`BrokerId::NONE`] while it is not.
     pub last_known_leader: BrokerId,
+    /// The replicas that a reassignment brings; empty when none is under way.
+    pub adding_replicas: Vec<BrokerId>,
+    /// The replicas that go when the reassignment is complete.
+    pub removing_replicas: Vec<BrokerId>,
 }
 
 impl PartitionImage {
@@ -73,6 +78,27 @@ impl PartitionImage {
         self.replicas.first().copied()
     }
 
+    /// True while the partition moves to other brokers.
+    pub fn is_reassigned(&self) -> bool {
+        !self.adding_replicas.is_empty() || !self.removing_replicas.is_empty()
+    }
+
+    /// The replicas as they will be once the reassignment under way is complete.
+    pub fn target_replicas(&self) -> impl Iterator<Item = BrokerId> {
+        self.replicas.iter().copied().filter(|replica| !self.removing_replicas.contains(replica))
+    }
+
+    /// The replicas as they are again when the reassignment under way is cancelled.
+    pub fn original_replicas(&self) -> impl Iterator<Item = BrokerId> {
+        self.replicas.iter().copied().filter(|replica| !self.adding_replicas.contains(replica))
+    }
+
+    /// What `min.insync.replicas` is measured against: the smaller of both assignments during a reassignment, so
+    /// that raising the replication factor refuses no producer while the new replicas catch up.
+    pub fn replication_factor(&self) -> usize {
+        self.target_replicas().count().min(self.original_replicas().count())
+    }
+
     pub(super) fn from_record(record: &PartitionRecord) -> Result<Self, ReplayError> {
         Ok(Self {
             replicas: broker_ids(&record.replicas),
@@ -83,6 +109,8 @@ impl PartitionImage {
             partition_epoch: PartitionEpoch(record.partition_epoch),
             leader_recovery_state: recovery_state(record.leader_recovery_state)?,
             last_known_leader: BrokerId(record.last_known_leader),
+            adding_replicas: broker_ids(&record.adding_replicas),
+            removing_replicas: broker_ids(&record.removing_replicas),
         })
     }
 
@@ -99,6 +127,8 @@ impl PartitionImage {
             partition_epoch: self.partition_epoch.0,
             leader_recovery_state: self.leader_recovery_state.into(),
             last_known_leader: self.last_known_leader.0,
+            adding_replicas: raw_ids(&self.adding_replicas),
+            removing_replicas: raw_ids(&self.removing_replicas),
         }
     }
 }

@@ -374,7 +374,7 @@ impl Replicas {
             partition_epoch: partition.partition_epoch,
             replicas: partition.replicas.clone(),
             isr: partition.isr.iter().copied().collect(),
-            min_isr: replica.config().min_insync_replicas.min(partition.replicas.len()),
+            min_isr: replica.config().min_insync_replicas.min(partition.replication_factor()),
             replica_lag_time_max_ms: self.config.replica_lag_time_max_ms,
             log_end_offset: replica.log_end_offset(),
             high_watermark: replica.high_watermark(),
