@@ -173,7 +173,10 @@ served! {
     DescribeLogDirs 0..=5 => describe_log_dirs (DescribeLogDirsRequest);
     CreatePartitions 0..=3 => create_partitions (CreatePartitionsRequest);
     DeleteGroups 0..=2 => delete_groups (DeleteGroupsRequest);
+    ElectLeaders 0..=2 => elect_leaders (ElectLeadersRequest);
     IncrementalAlterConfigs 0..=1 => incremental_alter_configs (IncrementalAlterConfigsRequest);
+    AlterPartitionReassignments 0..=1 => alter_partition_reassignments (AlterPartitionReassignmentsRequest);
+    ListPartitionReassignments 0..=0 => list_partition_reassignments (ListPartitionReassignmentsRequest);
     OffsetDelete 0..=0 => offset_delete (OffsetDeleteRequest);
     DescribeQuorum 0..=2 => describe_quorum (DescribeQuorumRequest);
     UpdateFeatures 0..=2 => update_features (UpdateFeaturesRequest);

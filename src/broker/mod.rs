@@ -6,6 +6,7 @@
 mod admission;
 pub mod authorized_operations;
 mod auto_create;
+mod by_topic;
 mod cluster_view;
 mod config_answers;
 mod connection;

@@ -40,6 +40,17 @@ pub struct ControllerConfig {
     pub broker_session_timeout: Duration,
     /// `ottla.broker.session.grace.ms`: so long a broker whose control stream broke may take to come back.
     pub broker_session_grace: Duration,
+    /// `None` when `auto.leader.rebalance.enable` is false.
+    pub leader_rebalance: Option<LeaderRebalance>,
+}
+
+/// When leaders move back to their preferred replicas by themselves.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LeaderRebalance {
+    /// `leader.imbalance.check.interval.seconds`.
+    pub check_interval: Duration,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub imbalance_percentage: u32,
 }
 
 impl ControllerConfig {
@@ -64,8 +75,16 @@ impl ControllerConfig {
             election_timeout_max,
             broker_session_timeout: milliseconds("broker.session.timeout.ms"),
             broker_session_grace: milliseconds("ottla.broker.session.grace.ms"),
+            leader_rebalance: leader_rebalance(layers),
         }
     }
+}
+
+fn leader_rebalance(layers: Layers<'_>) -> Option<LeaderRebalance> {
+    layers.boolean("auto.leader.rebalance.enable").then(|| LeaderRebalance {
+        check_interval: Duration::from_secs(layers.size("leader.imbalance.check.interval.seconds")),
+        imbalance_percentage: u32::try_from(layers.int("leader.imbalance.per.broker.percentage")).unwrap_or_default(),
+    })
 }
 
 fn check_membership(

@@ -33,7 +33,7 @@ mod value;
 
 use std::collections::BTreeMap;
 
-pub use controller_config::{ControllerConfig, Voter};
+pub use controller_config::{ControllerConfig, LeaderRebalance, Voter};
 pub use describe::{
     ConfigSynonym, DescribedConfig, describe_broker, describe_cluster_default, describe_group, describe_topic,
     effective_broker_value, effective_topic_value,

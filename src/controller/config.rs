@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use super::leader_balance::LeaderBalanceConfig;
 use super::liveness::LivenessLimits;
 use crate::cluster::VoterAddress;
 use crate::metadata::ClusterDefaults;
@@ -26,6 +27,8 @@ pub struct ControllerConfig {
     pub voters: Vec<VoterAddress>,
     /// When silent brokers are fenced.
     pub liveness: LivenessLimits,
+    /// How leaders move back to their preferred replicas; `None` when they do not.
+    pub leader_balance: Option<LeaderBalanceConfig>,
     /// Raft's clock.
     pub raft_times: RaftTimes,
     /// A snapshot is taken when so many log entries have followed the last one.

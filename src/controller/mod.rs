@@ -17,6 +17,7 @@ mod feed_messages;
 mod formation;
 mod handle;
 mod identity;
+mod leader_balance;
 mod liveness;
 mod raft;
 mod service;
@@ -26,6 +27,7 @@ mod store;
 
 pub use config::{ControllerConfig, RaftTimes};
 pub use error::ControllerError;
+pub use leader_balance::LeaderBalanceConfig;
 pub use liveness::LivenessLimits;
 pub use start::{Controller, ControllerHandle};
 

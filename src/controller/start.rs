@@ -17,6 +17,7 @@ use super::error::{ControllerError, FaultReport};
 use super::formation::Formation;
 use super::handle::Decider;
 use super::identity::Identity;
+use super::leader_balance::LeaderBalance;
 use super::raft::{self, Leadership, Quorum};
 use super::service::{ControllerService, RaftService};
 use super::sessions::Sessions;
@@ -81,6 +82,12 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     let stopping = CancellationToken::new();
 
     let raft_service = RaftService { identity: identity.clone(), quorum: quorum.clone(), formation: formation.clone() };
+    let leader_balance = config.leader_balance.map(|config| LeaderBalance {
+        config,
+        applied: quorum.applied().clone(),
+        leadership: leadership.clone(),
+        commands: commands.clone(),
+    });
     let controller_service = ControllerService::new(
         identity,
         quorum.clone(),
@@ -92,7 +99,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     let server = serve(listener, raft_service, controller_service, stopping.clone(), faults.clone());
     let server = control.spawn(server);
 
-    let tasks = vec![
+    let mut tasks = vec![
         spawn_or_abort(&control, "controller leadership", {
             let (quorum, faults, stopping) = (quorum.clone(), faults.clone(), stopping.clone());
             async move {
@@ -113,6 +120,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
             }
         }),
     ];
+    tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
     let server = Some(server);
     Ok(ControllerHandle { listen_address, quorum, leadership, faults, stopping, tasks, server, control })
 }

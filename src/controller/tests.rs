@@ -39,6 +39,7 @@ fn controller_config(data_dir: &Path, listener: TcpListener, voters: Vec<VoterAd
         listener,
         voters,
         liveness: LivenessLimits { session_timeout_ms: 60_000, grace_ms: 100 },
+        leader_balance: None,
         raft_times: RaftTimes::default(),
         entries_between_snapshots: 20,
         defaults: ClusterDefaults::default(),

@@ -463,8 +463,8 @@ fn check_reassignment_step(op: &Op, old: &PartitionImage, new: &PartitionImage) 
         _ => {}
     }
     let unclean = new.leader_recovery_state == LeaderRecoveryState::Recovering;
-    let is_fresh = |replica: &BrokerId| !old.replicas.contains(replica) && !(unclean && *replica == new.leader);
-    assert!(!new.isr.iter().chain(&new.elr).any(is_fresh), "{op:?}: {old:?} to {new:?}");
+    let may_join = |replica: &BrokerId| old.replicas.contains(replica) || unclean && *replica == new.leader;
+    assert!(new.isr.iter().chain(&new.elr).all(may_join), "{op:?}: {old:?} to {new:?}");
 }
 
 fn check_delta(old: ClusterImage, new: ClusterImage) {

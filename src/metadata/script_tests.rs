@@ -553,6 +553,12 @@ impl goldenscript::Runner for Runner {
         let output = match command.name.as_str() {
             "defaults" => self.set_defaults(&mut args)?,
             "show" => self.show_topic(args.next_pos().ok_or("a topic")?)?,
+            "misplaced" => {
+                let misplaced = misplaced_leaders(&self.image, number(args.take_key("percentage"), 0)?);
+                let names: Vec<_> =
+                    misplaced.iter().map(|named| format!("{}-{}", named.topic, named.partition)).collect();
+                names.join(" ")
+            }
             "begin" => {
                 self.batch = Some(Vec::new());
                 String::new()

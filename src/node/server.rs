@@ -210,6 +210,7 @@ async fn start_controller(
         listener: bound.socket,
         voters: voters.to_vec(),
         liveness: settings::liveness(config),
+        leader_balance: settings::leader_balance(config),
         raft_times: settings::raft_times(config),
         entries_between_snapshots: settings::ENTRIES_BETWEEN_SNAPSHOTS,
         defaults: settings::cluster_defaults(config),

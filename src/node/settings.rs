@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::broker::{ConnectionLimits, ReceiveMemory};
 use crate::cluster::VoterAddress;
 use crate::config::{LogConfig, NetworkConfig, ServerConfig, TopicConfig, TopicCreationConfig};
-use crate::controller::{LivenessLimits, RaftTimes};
+use crate::controller::{LeaderBalanceConfig, LivenessLimits, RaftTimes};
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
 use crate::partition::ReplicasConfig;
@@ -54,6 +54,13 @@ pub(super) fn liveness(config: &ServerConfig) -> LivenessLimits {
         session_timeout_ms: milliseconds(config.controller.broker_session_timeout),
         grace_ms: milliseconds(config.controller.broker_session_grace),
     }
+}
+
+pub(super) fn leader_balance(config: &ServerConfig) -> Option<LeaderBalanceConfig> {
+    config.controller.leader_rebalance.map(|rebalance| LeaderBalanceConfig {
+        check_interval: rebalance.check_interval,
+        imbalance_percentage: rebalance.imbalance_percentage,
+    })
 }
 
 pub(super) fn raft_times(config: &ServerConfig) -> RaftTimes {

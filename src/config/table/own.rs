@@ -11,6 +11,8 @@ keys! {
     String "ottla.create.topics" = ""; in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
+    /// Leaders move back to a broker when more than this share of what it should lead, in percent, is led elsewhere.
+    Int "leader.imbalance.per.broker.percentage" = "0"; between(0, 100), in_force;
     /// Release whose protocol brokers speak among themselves; tools read the broker's version from it.
     String "inter.broker.protocol.version" = "4.3"; accepted("It is fixed; features are finalised by the controller.");
     /// Principals that may do everything.

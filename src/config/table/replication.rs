@@ -34,7 +34,7 @@ keys! {
         at_least(1), internal,
         accepted("An election is decided as soon as the cluster's state allows it, without a timer.");
     /// Whether leadership moves back to the preferred replica by itself.
-    Boolean "auto.leader.rebalance.enable" = "true"; high, accepted(FOLLOWERS);
+    Boolean "auto.leader.rebalance.enable" = "true"; high, in_force;
     /// How often the balance of leaders is checked, in seconds.
-    Long "leader.imbalance.check.interval.seconds" = "300"; at_least(1), high, accepted(FOLLOWERS);
+    Long "leader.imbalance.check.interval.seconds" = "300"; at_least(1), high, in_force;
 }
