@@ -6,6 +6,8 @@
 //! from it, and the describe functions show it. Nothing here reads or writes metadata.
 
 mod controller_config;
+#[cfg(test)]
+mod deploy_tests;
 mod describe;
 mod endpoint;
 mod image;
