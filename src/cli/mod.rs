@@ -5,9 +5,14 @@
 
 mod common;
 mod completions;
+mod configs;
+mod consume;
 mod exit;
+mod groups;
 mod output;
+mod produce;
 mod server;
+mod time;
 mod topics;
 mod version;
 
@@ -34,6 +39,14 @@ enum Command {
     Server(server::ServerArguments),
     /// Creates, lists, describes, alters and deletes topics.
     Topics(topics::TopicsArguments),
+    /// Produces records from standard input or a file.
+    Produce(produce::ProduceArguments),
+    /// Prints records, and waits for more.
+    Consume(consume::ConsumeArguments),
+    /// Lists, describes, resets and deletes consumer groups.
+    Groups(groups::GroupsArguments),
+    /// Describes and changes the configuration of topics, brokers and groups.
+    Configs(configs::ConfigsArguments),
     /// Prints the completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Prints the version.
@@ -46,6 +59,10 @@ pub fn run() -> ExitCode {
     conclude(match command {
         Command::Server(arguments) => return server::run(arguments),
         Command::Topics(arguments) => topics::run(arguments, output),
+        Command::Produce(arguments) => produce::run(&arguments, output),
+        Command::Consume(arguments) => consume::run(&arguments, output),
+        Command::Groups(arguments) => groups::run(arguments, output),
+        Command::Configs(arguments) => configs::run(arguments, output),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version => version::run(output),
     })
