@@ -9,6 +9,7 @@ mod configs;
 mod consume;
 mod exit;
 mod groups;
+mod kafka_tools;
 mod output;
 mod produce;
 mod server;
@@ -47,6 +48,8 @@ enum Command {
     Groups(groups::GroupsArguments),
     /// Describes and changes the configuration of topics, brokers and groups.
     Configs(configs::ConfigsArguments),
+    /// Behaves as the command-line tools of Apache Kafka.
+    Tools(kafka_tools::ToolsArguments),
     /// Prints the completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Prints the version.
@@ -55,6 +58,9 @@ enum Command {
 
 /// Reads the command line and does what it says.
 pub fn run() -> ExitCode {
+    if let Some(ended) = kafka_tools::run_as_called() {
+        return ended;
+    }
     let Arguments { command, output } = Arguments::parse();
     conclude(match command {
         Command::Server(arguments) => return server::run(arguments),
@@ -63,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Consume(arguments) => consume::run(&arguments, output),
         Command::Groups(arguments) => groups::run(arguments, output),
         Command::Configs(arguments) => configs::run(arguments, output),
+        Command::Tools(arguments) => return kafka_tools::run(arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version => version::run(output),
     })

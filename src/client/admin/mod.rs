@@ -7,6 +7,7 @@ pub mod configs;
 pub mod groups;
 pub mod log_dirs;
 pub mod offsets;
+pub mod records;
 pub mod topics;
 
 use crate::model::ErrorCode;
