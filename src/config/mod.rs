@@ -5,10 +5,7 @@
 //! default. [`Layers`] holds the broker's part of them; [`TopicConfig`] and the other typed structs are resolved
 //! from it, and the describe functions show it. Nothing here reads or writes metadata.
 
-mod cluster_size;
 mod controller_config;
-#[cfg(test)]
-mod deploy_tests;
 mod describe;
 mod endpoint;
 mod image;
@@ -47,7 +44,7 @@ pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues
 pub use layers::{ConfigSource, Layers};
 pub use listeners::{Listener, ListenersConfig};
 pub use load::{ConfigError, Loaded, Sources, load};
-pub use module_configs::{ClusterConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig};
+pub use module_configs::{ClusterConfig, FollowerConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig};
 pub use node_config::{NodeConfig, ProcessRoles};
 pub use server_config::ServerConfig;
 pub use static_config::{Origin, Setting, StaticConfig};

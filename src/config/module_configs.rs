@@ -102,6 +102,40 @@ impl LogConfig {
     }
 }
 
+/// How followers fetch from leaders.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FollowerConfig {
+    /// `replica.fetch.min.bytes`.
+    pub fetch_min_bytes: i32,
+    /// `replica.fetch.max.bytes`, per partition.
+    pub fetch_max_bytes: i32,
+    /// `replica.fetch.response.max.bytes`.
+    pub fetch_response_max_bytes: i32,
+    /// `replica.fetch.wait.max.ms`.
+    pub fetch_wait_max_ms: i32,
+    /// `replica.fetch.backoff.ms`.
+    pub fetch_backoff: Duration,
+    /// `replica.socket.timeout.ms`.
+    pub socket_timeout: Duration,
+    /// `socket.connection.setup.timeout.ms`.
+    pub connect_timeout: Duration,
+}
+
+impl FollowerConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            fetch_min_bytes: layers.int("replica.fetch.min.bytes"),
+            fetch_max_bytes: layers.int("replica.fetch.max.bytes"),
+            fetch_response_max_bytes: layers.int("replica.fetch.response.max.bytes"),
+            fetch_wait_max_ms: layers.int("replica.fetch.wait.max.ms"),
+            fetch_backoff: milliseconds(layers, "replica.fetch.backoff.ms"),
+            socket_timeout: milliseconds(layers, "replica.socket.timeout.ms"),
+            connect_timeout: milliseconds(layers, "socket.connection.setup.timeout.ms"),
+        }
+    }
+}
+
 /// A broker's side of the control plane.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClusterConfig {
@@ -208,4 +242,4 @@ macro_rules! defaults {
     };
 }
 
-defaults!(NetworkConfig LogConfig ClusterConfig TopicCreationConfig GroupConfig);
+defaults!(NetworkConfig LogConfig FollowerConfig ClusterConfig TopicCreationConfig GroupConfig);

@@ -15,7 +15,6 @@ mod error;
 mod feed;
 mod feed_messages;
 mod formation;
-mod fragile_topics;
 mod handle;
 mod identity;
 mod leader_balance;

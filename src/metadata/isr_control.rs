@@ -47,7 +47,7 @@ fn propose(draft: &mut Draft<'_>, sender: BrokerId, proposal: &PartitionProposal
     let isr: Vec<BrokerId> = proposal.isr.iter().map(|member| BrokerId(member.broker_id)).collect();
     check_members(partition, &isr)?;
     let recovery = check_recovery(partition, proposal)?;
-    check_eligible(draft.image(), &proposal.isr)?;
+    check_eligible(draft.image(), partition, &proposal.isr)?;
     PartitionChange::of(draft, &topic, proposal.partition, partition).proposed(&isr, recovery).decide();
     // What the sender knows of its leadership is over: the metadata tells it the rest.
     match draft.image().partition(topic_id, proposal.partition) {
@@ -93,12 +93,14 @@ fn check_recovery(partition: &PartitionImage, proposal: &PartitionProposal) -> R
 }
 
 /// The epochs are those the leader saw when the member fetched, not those of now: a member that has begun a
-/// new life since may have lost what it had then.
-fn check_eligible(image: &ClusterImage, isr: &[IsrMember]) -> Result<(), ErrorCode> {
+/// new life since may have lost what it had then. A member of the present ISR that has not fetched from this leader
+/// yet comes without one: had it lost anything it would have left the ISR, and the partition epoch would be another.
+fn check_eligible(image: &ClusterImage, partition: &PartitionImage, isr: &[IsrMember]) -> Result<(), ErrorCode> {
     let eligible = |member: &IsrMember| {
-        image
-            .broker(BrokerId(member.broker_id))
-            .is_some_and(|broker| broker.is_active() && broker.epoch == BrokerEpoch(member.broker_epoch))
+        let id = BrokerId(member.broker_id);
+        let unseen = member.broker_epoch == -1 && partition.isr.contains(&id);
+        let in_that_life = |epoch: BrokerEpoch| unseen || epoch == BrokerEpoch(member.broker_epoch);
+        image.broker(id).is_some_and(|broker| broker.is_active() && in_that_life(broker.epoch))
     };
     match isr.iter().all(eligible) {
         true => Ok(()),

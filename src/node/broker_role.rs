@@ -18,7 +18,7 @@ use crate::config::{self, GroupConfig, NetworkConfig, ServerConfig};
 use crate::coordinator::{GroupCoordinator, GroupCoordinatorConfig};
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
-use crate::partition::Replicas;
+use crate::partition::{Replicas, ReplicationConfig};
 
 use super::bind::Bound;
 use super::data_directory::OwnedDirectory;
@@ -61,6 +61,12 @@ impl BrokerRole {
         let past = PastLife::take(directory.path())?;
         let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
         let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
+        replicas.start_replication(ReplicationConfig {
+            fetcher: settings::fetcher(config),
+            calls: cluster.calls().clone(),
+            lifecycle: cluster.lifecycle().clone(),
+            runtime: runners.data.clone(),
+        });
         let (first, mut applied) = watch::channel(false);
         let follower = Follower {
             image: cluster.image().subscribe(),

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::broker::{ConnectionLimits, ReceiveMemory};
 use crate::cluster::VoterAddress;
-use crate::config::{LogConfig, NetworkConfig, ServerConfig, TopicConfig, TopicCreationConfig};
+use crate::config::{FollowerConfig, LogConfig, NetworkConfig, ServerConfig, TopicConfig, TopicCreationConfig};
 use crate::controller::{LeaderBalanceConfig, LivenessLimits, RaftTimes};
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
-use crate::partition::ReplicasConfig;
+use crate::partition::{FetcherConfig, ReplicasConfig};
 use crate::rpc::metadata::Endpoint;
 
 use super::bind::{Bound, SocketOptions};
@@ -95,6 +95,12 @@ pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, clean:
         replica_lag_time_max_ms: log.replica_lag_time_max_ms,
         settings: config.start.clone(),
     }
+}
+
+/// How followers here fetch from their leaders.
+pub(super) fn fetcher(config: &ServerConfig) -> FetcherConfig {
+    let listener_name = config.listeners.inter_broker_listener_name.clone();
+    FetcherConfig { listener_name, limits: FollowerConfig::resolve(config.layers()) }
 }
 
 /// Where clients and other brokers are told to connect.

@@ -1,21 +1,34 @@
-//! The replicas hosted here: append, read, waiters.
+//! The replicas hosted here: append, read, waiters, fetchers, ISR proposals.
 //!
 //! The shell around `log` and `replication`: it carries out what they decide. No lock of a partition is held
 //! across an await, and no fsync runs under one.
 
+mod append;
 mod config;
 mod error;
+mod fetch_session;
+mod fetcher;
+mod fetchers;
 mod flusher;
+mod following;
 mod housekeeping;
+mod image_applier;
+mod isr_proposals;
+mod leading;
+mod read;
 mod replica;
 mod replicas;
 #[cfg(test)]
 mod tests;
 mod waiters;
 
+pub use append::{AppendRequest, Appended, MarkerRequest};
 pub use config::{BrokerLayers, ReplicaConfig, broker_layers};
 pub use error::PartitionError;
+pub use fetcher::FetcherConfig;
 pub use flusher::FlushSignal;
-pub use replica::{AppendRequest, Appended, Isolation, MarkerRequest, ReadRecords, Replica};
-pub use replicas::{LeadershipChange, Replicas, ReplicasConfig};
+pub use leading::FollowerRead;
+pub use read::{Isolation, ReadRecords};
+pub use replica::Replica;
+pub use replicas::{LeadershipChange, Replicas, ReplicasConfig, ReplicationConfig};
 pub use waiters::{Registration, Waiters, Waker, Watched};

@@ -28,6 +28,9 @@ pub struct LeaderStart {
     pub log_end_offset: Offset,
     /// The last high watermark known here.
     pub high_watermark: Offset,
+    /// The partition is RECOVERING from an unclean election (A18): nobody joins before the controller knows that it
+    /// has recovered.
+    pub recovering: bool,
 }
 
 /// A Fetch request of a follower: its offset *is* the follower's acknowledgement of all below.
@@ -95,7 +98,8 @@ impl Leader {
             last_request_id: 0,
             now,
         };
-        let effects = leader.advance_high_watermark().into_iter().collect();
+        let recovered = start.recovering.then(|| leader.propose(&leader.isr.committed().clone()));
+        let effects = leader.advance_high_watermark().into_iter().chain(recovered).collect();
         (leader, effects)
     }
 
@@ -125,6 +129,16 @@ impl Leader {
         self.isr.committed().len() >= self.min_isr
     }
 
+    /// The effective minimum ISR.
+    pub fn min_isr(&self) -> usize {
+        self.min_isr
+    }
+
+    /// True when the broker holds a copy, as far as the metadata has been told here.
+    pub fn has_replica(&self, id: BrokerId) -> bool {
+        self.followers.contains_key(&id) || id == self.broker.broker_id
+    }
+
     /// The committed in-sync replicas.
     pub fn isr(&self) -> &BTreeSet<BrokerId> {
         self.isr.committed()
@@ -144,10 +158,22 @@ impl Leader {
         let Some(follower) = self.followers.get_mut(&fetch.follower.broker_id) else {
             return Vec::new(); // Not a replica: the shell answers it, nothing is acknowledged here.
         };
+        if fetch.follower.broker_epoch < follower.broker_epoch {
+            return Vec::new(); // Sent in an earlier life of the broker, which may have lost what it held then (A14).
+        }
         follower.on_fetch(&fetch, leader_end, now);
         let expansion = self.propose_expansion(fetch.follower.broker_id);
         let high_watermark = self.advance_high_watermark();
         expansion.into_iter().chain(high_watermark).collect()
+    }
+
+    /// A broker has become active under `active`, or is no more (`None`): fenced, stopping or gone. One that cannot
+    /// join is not waited for (A14).
+    pub fn on_broker(&mut self, id: BrokerId, active: Option<BrokerEpoch>) -> Vec<Effect> {
+        let Some(follower) = self.followers.get_mut(&id) else { return Vec::new() };
+        follower.eligible = active == Some(follower.broker_epoch);
+        let expansion = self.propose_expansion(id);
+        expansion.into_iter().chain(self.advance_high_watermark()).collect()
     }
 
     /// Time passes: followers that have lagged for too long are proposed out of the ISR.
@@ -177,7 +203,20 @@ impl Leader {
         self.advance_high_watermark()
     }
 
-    /// The controller refused the proposal with this id. Stale ids change nothing.
+    /// The partition has these replicas as of `partition_epoch`; older news changes nothing. Those that are new have
+    /// fetched nothing yet (A20).
+    pub fn on_replicas(&mut self, partition_epoch: PartitionEpoch, replicas: &[BrokerId], now: Monotonic) {
+        self.now = now;
+        if partition_epoch < self.partition_epoch {
+            return;
+        }
+        self.followers.retain(|id, _| replicas.contains(id));
+        for &id in replicas.iter().filter(|&&id| id != self.broker.broker_id) {
+            self.followers.entry(id).or_insert_with(|| Follower::unknown(now));
+        }
+    }
+
+    /// The controller refused the proposal with this id, and certainly has not carried it out. Stale ids change nothing.
     pub fn on_isr_refused(&mut self, request_id: u64) -> Option<Effect> {
         if self.isr.refused(request_id) { self.advance_high_watermark() } else { None }
     }

@@ -63,6 +63,7 @@ impl goldenscript::Runner for Runner {
                     replica_lag_time_max_ms: 30_000,
                     log_end_offset: number(args.take_key("end"), 0)?,
                     high_watermark: number(args.take_key("hw"), 0)?,
+                    recovering: args.take_key("recovering") == Some("true"),
                 };
                 let (leader, effects) = Leader::new(start, self.now);
                 self.leader = Some(leader);
@@ -90,6 +91,18 @@ impl goldenscript::Runner for Runner {
             "refused" => {
                 let id = args.next_pos().ok_or("refused ID")?.parse()?;
                 show(self.leader()?.on_isr_refused(id))
+            }
+            "broker" => {
+                let id = BrokerId(args.next_pos().ok_or("broker ID")?.parse()?);
+                let active = args.take_key("epoch").map(str::parse).transpose()?.map(BrokerEpoch);
+                show(self.leader()?.on_broker(id, active))
+            }
+            "replicas" => {
+                let epoch = PartitionEpoch(args.next_pos().ok_or("replicas EPOCH IDS")?.parse()?);
+                let replicas = ids(args.next_pos().ok_or("replicas EPOCH IDS")?);
+                let now = self.now;
+                self.leader()?.on_replicas(epoch, &replicas, now);
+                String::new()
             }
             "wait" => {
                 self.now = self.now.plus_ms(args.next_pos().ok_or("wait MS")?.parse()?);

@@ -7,8 +7,11 @@
 //!
 //! Answers whole batches as they lie, from the one that holds the asked-for offset on; the first is never cut by a size
 //! limit (KIP-74). Waits for `min_bytes` up to `max_wait_ms`. An empty partition answers zero-length records, never
-//! null. Reading from followers (KIP-392) is not done: `preferred_read_replica` is -1. Replication to other brokers is
-//! not served yet: a fetch with a replica id is answered NOT_LEADER_OR_FOLLOWER, and moves nothing.
+//! null. Reading from followers (KIP-392) is not done: `preferred_read_replica` is -1.
+//!
+//! A follower reads up to the log's end, and its fetch offset acknowledges everything below. When its log is not the
+//! leader's it is told where they part instead. It may join the in-sync replicas only when the broker epoch of its
+//! request is that of the metadata (KIP-903), so one that tells none never does.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,13 +25,14 @@ use crate::broker::fetch_session::{FetchKey, FetchPartition, PartitionNews, Sess
 use crate::broker::leader_hints::LeaderHints;
 use crate::clock;
 use crate::log::{AbortedTransaction, FileSlice, OsDisk};
-use crate::model::{Offset, TopicId, TopicPartition, Uuid};
-use crate::partition::{Isolation, PartitionError, ReadRecords, Registration, Replica, Waker, Watched};
+use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset, TopicId, TopicPartition, Uuid};
+use crate::partition::{FollowerRead, Isolation, PartitionError, ReadRecords, Registration, Replica, Waker, Watched};
 use crate::protocol::Records;
 use crate::protocol::messages::{
-    AbortedTransaction as AbortedTransactionAnswer, FetchPartitionResponse, FetchRequest, FetchResponse,
-    FetchTopicResponse, LeaderIdAndEpoch,
+    AbortedTransaction as AbortedTransactionAnswer, DivergingEpoch, FetchPartitionResponse, FetchRequest,
+    FetchResponse, FetchTopicResponse, LeaderIdAndEpoch,
 };
+use crate::replication::IsrMember;
 
 /// A wait is never longer, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(600);
@@ -42,14 +46,24 @@ pub async fn handle(context: &Context, call: Call, mut request: FetchRequest) ->
     };
     let fetch = Fetch {
         context,
-        isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+        reader: reader(&request),
         max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(context.fetch_max_bytes),
-        is_follower: request.replica_id >= 0 || request.replica_state.replica_id >= 0,
     };
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(fetch.max_bytes);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let reads = fetch.read_enough(session.partitions(), min_bytes, wait).await;
     fetch.respond(&call, &session, reads)
+}
+
+fn reader(request: &FetchRequest) -> Reader {
+    let state = &request.replica_state;
+    let replica_id = if state.replica_id >= 0 { state.replica_id } else { request.replica_id };
+    if replica_id < 0 {
+        let read_committed = request.isolation_level == 1;
+        return Reader::Consumer(if read_committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted });
+    }
+    let follower = IsrMember { broker_id: BrokerId(replica_id), broker_epoch: BrokerEpoch(state.replica_epoch) };
+    Reader::Follower(follower)
 }
 
 fn session_request(request: &mut FetchRequest) -> SessionRequest {
@@ -86,9 +100,49 @@ fn session_request(request: &mut FetchRequest) -> SessionRequest {
 /// What all partitions of one request share.
 struct Fetch<'a> {
     context: &'a Context,
-    isolation: Isolation,
+    reader: Reader,
     max_bytes: usize,
-    is_follower: bool,
+}
+
+/// Who reads.
+#[derive(Clone, Copy)]
+enum Reader {
+    Consumer(Isolation),
+    Follower(IsrMember),
+}
+
+impl Reader {
+    fn isolation(self) -> Isolation {
+        match self {
+            Self::Consumer(isolation) => isolation,
+            Self::Follower(_) => Isolation::ReadUncommitted,
+        }
+    }
+
+    /// What has to move for the reader to see more.
+    fn watched(self) -> Watched {
+        match self {
+            Self::Consumer(_) => Watched::HighWatermark,
+            Self::Follower(_) => Watched::LogEndOffset,
+        }
+    }
+
+    /// Where the reader has to stop now.
+    fn readable_end(self, replica: &Replica) -> Offset {
+        match self {
+            Self::Consumer(isolation) => replica.readable_end(isolation),
+            Self::Follower(_) => replica.log_end_offset(),
+        }
+    }
+}
+
+/// How much one partition may be answered with.
+#[derive(Clone, Copy)]
+struct Limits {
+    max_bytes: usize,
+    /// Nothing has been read for the answer yet: one batch comes whole, however large.
+    min_one: bool,
+    acknowledge: bool,
 }
 
 type Read = Result<(Arc<Replica>, ReadRecords), PartitionError>;
@@ -96,21 +150,20 @@ type Read = Result<(Arc<Replica>, ReadRecords), PartitionError>;
 impl Fetch<'_> {
     /// Reads until there are `min_bytes`, an error, or no more time.
     async fn read_enough(&self, asked: &[(FetchKey, FetchPartition)], min_bytes: usize, wait: Duration) -> Vec<Read> {
-        let reads = self.read_all(asked);
+        let mut reads = self.read_all(asked, true);
         if is_enough(&reads, min_bytes) || wait.is_zero() {
             return reads;
         }
         let deadline = Instant::now() + wait;
         let waker = Waker::default();
-        let mut reads = reads;
         loop {
             let moved = {
                 let registrations = self.register(&reads, &waker);
                 // What moved before the registration woke nobody.
-                let moved = registrations.iter().any(|(replica, seen, _)| replica.readable_end(self.isolation) > *seen);
+                let moved = registrations.iter().any(|(replica, seen, _)| self.reader.readable_end(replica) > *seen);
                 moved || tokio::time::timeout_at(deadline, waker.notified()).await.is_ok()
             };
-            reads = self.read_all(asked);
+            reads = self.read_all(asked, false);
             if !moved || is_enough(&reads, min_bytes) {
                 return reads;
             }
@@ -119,24 +172,25 @@ impl Fetch<'_> {
 
     fn register<'r>(&self, reads: &'r [Read], waker: &Waker) -> Vec<(&'r Replica, Offset, Registration<'r>)> {
         let online = reads.iter().filter_map(|read| read.as_ref().ok());
+        let watched = self.reader.watched();
         online
             .map(|(replica, read)| {
-                let seen = match self.isolation {
-                    Isolation::ReadUncommitted => read.high_watermark,
-                    Isolation::ReadCommitted => read.last_stable_offset,
-                };
-                (&**replica, seen, replica.waiters().register(Watched::HighWatermark, seen, Waker::clone(waker)))
+                let seen = read.readable_end;
+                (&**replica, seen, replica.waiters().register(watched, seen, Waker::clone(waker)))
             })
             .collect()
     }
 
-    fn read_all(&self, asked: &[(FetchKey, FetchPartition)]) -> Vec<Read> {
+    /// With `acknowledge`, a follower's offsets count as what it has: once per request.
+    fn read_all(&self, asked: &[(FetchKey, FetchPartition)], acknowledge: bool) -> Vec<Read> {
         let mut left = self.max_bytes;
         let mut nothing_yet = true;
+        let now = clock::monotonic();
         asked
             .iter()
             .map(|(key, asked)| {
-                let read = self.read_one(key, asked, left, nothing_yet);
+                let limits = Limits { max_bytes: left, min_one: nothing_yet, acknowledge };
+                let read = self.read_one(key, asked, limits, now);
                 let length = read.as_ref().map_or(0, |(_, read)| bytes_of(read));
                 nothing_yet &= length == 0;
                 left = left.saturating_sub(length);
@@ -145,18 +199,37 @@ impl Fetch<'_> {
             .collect()
     }
 
-    fn read_one(&self, key: &FetchKey, asked: &FetchPartition, left: usize, nothing_yet: bool) -> Read {
+    fn read_one(&self, key: &FetchKey, asked: &FetchPartition, limits: Limits, now: Monotonic) -> Read {
         let replica = match key.topic_id {
             Uuid::ZERO => self.context.replicas.find(&key.topic, key.partition)?,
             id => self.context.replicas.find_by_id(TopicId(id), key.partition)?,
         };
-        if self.is_follower {
-            return Err(PartitionError::NotLeader(replica.topic_partition().clone()));
-        }
-        replica.check_leader_epoch(asked.current_leader_epoch)?;
-        let max_bytes = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(left);
-        let read = replica.read(asked.fetch_offset, max_bytes, nothing_yet, self.isolation)?;
+        let Limits { max_bytes, min_one, acknowledge } = limits;
+        let max_bytes = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(max_bytes);
+        let read = match self.reader {
+            Reader::Consumer(isolation) => {
+                replica.check_leader_epoch(asked.current_leader_epoch)?;
+                replica.read(asked.fetch_offset, max_bytes, min_one, isolation)?
+            }
+            Reader::Follower(follower) => {
+                let asked = FollowerRead {
+                    follower,
+                    fetch_offset: asked.fetch_offset,
+                    is_eligible: &|| self.is_active(follower),
+                    current_leader_epoch: asked.current_leader_epoch,
+                    last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
+                };
+                replica.read_for_follower(&asked, max_bytes, min_one, acknowledge, now)?
+            }
+        };
         Ok((replica, read))
+    }
+
+    /// The follower is in that very life by the metadata of now, and may be in an ISR.
+    fn is_active(&self, follower: IsrMember) -> bool {
+        let image = self.context.image();
+        let registered = image.broker(follower.broker_id);
+        registered.is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch)
     }
 
     fn respond(&self, call: &Call, session: &SessionContext, reads: Vec<Read>) -> Outcome<FetchResponse> {
@@ -178,7 +251,8 @@ fn bytes_of(read: &ReadRecords) -> usize {
 
 fn is_enough(reads: &[Read], min_bytes: usize) -> bool {
     let bytes: usize = reads.iter().filter_map(|read| read.as_ref().ok()).map(|(_, read)| bytes_of(read)).sum();
-    bytes >= min_bytes || reads.iter().any(Result::is_err)
+    let urgent = |read: &Read| read.as_ref().map_or(true, |(_, read)| read.diverging.is_some());
+    bytes >= min_bytes || reads.iter().any(urgent)
 }
 
 fn news(read: &Read) -> PartitionNews {
@@ -186,7 +260,7 @@ fn news(read: &Read) -> PartitionNews {
         Ok((_, read)) => PartitionNews {
             high_watermark: read.high_watermark,
             log_start_offset: read.log_start_offset,
-            has_payload: read.slice.is_some(),
+            has_payload: read.slice.is_some() || read.diverging.is_some(),
         },
         Err(_) => PartitionNews { high_watermark: -1, log_start_offset: -1, has_payload: true },
     }
@@ -208,7 +282,7 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn new(fetch: &Fetch<'a>, call: &Call, session_id: i32) -> Self {
         Self {
-            isolation: fetch.isolation,
+            isolation: fetch.reader.isolation(),
             hints: LeaderHints::new(fetch.context, call, 16),
             response: FetchResponse { session_id, ..FetchResponse::default() },
             slots: Vec::new(),
@@ -247,6 +321,10 @@ impl<'a> Builder<'a> {
             high_watermark: read.high_watermark,
             last_stable_offset: read.last_stable_offset,
             log_start_offset: read.log_start_offset,
+            diverging_epoch: read
+                .diverging
+                .map(|(epoch, end_offset)| DivergingEpoch { epoch: epoch.0, end_offset })
+                .unwrap_or_default(),
             aborted_transactions: match self.isolation {
                 Isolation::ReadUncommitted => None,
                 Isolation::ReadCommitted => Some(read.aborted.iter().map(aborted).collect()),

@@ -1,7 +1,7 @@
 //! Listeners, connections and the bounds on what a client may ask for.
 
 use super::super::key::keys;
-use super::reasons::{FOLLOWERS, PURGATORY};
+use super::reasons::{ONE_TRY, PURGATORY};
 
 keys! {
     /// Addresses to listen on, as NAME://host:port; an empty host means every interface.
@@ -30,9 +30,9 @@ keys! {
     /// Largest request in bytes; a connection that announces more is closed.
     Int "socket.request.max.bytes" = "104857600"; at_least(1), high, in_force;
     /// How long setting up a connection to another node may take, in milliseconds.
-    Long "socket.connection.setup.timeout.ms" = "10000"; accepted(FOLLOWERS);
+    Long "socket.connection.setup.timeout.ms" = "10000"; in_force;
     /// Upper bound in milliseconds when attempts to connect to another node back off.
-    Long "socket.connection.setup.timeout.max.ms" = "30000"; accepted(FOLLOWERS);
+    Long "socket.connection.setup.timeout.max.ms" = "30000"; accepted(ONE_TRY);
     /// A connection without traffic for this many milliseconds is closed.
     Long "connections.max.idle.ms" = "600000"; in_force;
     /// How many connections this broker accepts at once, over all its listeners.

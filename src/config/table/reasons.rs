@@ -24,7 +24,9 @@ pub(super) const THREADS: &str = "The runtime sizes its own threads: two for con
 pub(super) const TOKENS: &str = "Read only where delegation tokens are enabled, which is refused.";
 pub(super) const TRANSACTIONS: &str = "Transactions are not served, so no producer can depend on it.";
 pub(super) const CHECKPOINTS: &str = "Checkpoints are written after each round of flushes, which is at least as often.";
-pub(super) const FOLLOWERS: &str =
-    "Every partition has its one replica on this broker; there is nothing to copy or to balance.";
+pub(super) const ONE_FETCHER: &str = "One connection per leader fetches for all of its partitions.";
+pub(super) const ONE_TRY: &str =
+    "Each try has socket.connection.setup.timeout.ms; waiting longer for a dead broker helps nobody.";
+pub(super) const SYSTEM_BUFFERS: &str = "The operating system sizes this buffer by the connection's speed.";
 pub(super) const SNAPSHOTS: &str =
     "A snapshot follows every ten thousand records of metadata, which bounds their bytes as well.";

@@ -1,0 +1,185 @@
+//! The follower's end of an incremental fetch session (KIP-227): what each Fetch request to a leader names, and what
+//! an answer was asked for.
+//!
+//! The first request of a session names every partition; later ones only those whose offset or epoch has changed, and
+//! those that are given up for a while after an error. Pure but for the replicas it asks for their next fetch.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::time::{Duration, Instant};
+
+use crate::model::ErrorCode;
+use crate::protocol::messages::{FetchPartition, FetchTopic, ForgottenTopic};
+use crate::replication::NextFetch;
+
+use super::fetchers::FetchKey;
+use super::replica::Replica;
+
+/// First pause after an error of a partition; it doubles up to `replica.fetch.backoff.ms`. The usual error is a leader
+/// that has not yet applied the metadata which made it one.
+const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+
+/// One partition of the session.
+struct Entry {
+    replica: Arc<Replica>,
+    /// What the leader was asked last, as its session has it.
+    asked: Option<NextFetch>,
+    /// After an error: the last pause.
+    pause: Duration,
+}
+
+/// A session with one leader, over one connection.
+pub(super) struct FetchSession {
+    id: i32,
+    /// 0 asks for a new session.
+    epoch: i32,
+    partition_max_bytes: i32,
+    backoff_max: Duration,
+    entries: BTreeMap<FetchKey, Entry>,
+    /// Those whose next fetch may be another than was asked last.
+    moved: BTreeSet<FetchKey>,
+    /// Those that are not to be fetched until then.
+    paused: BTreeMap<FetchKey, Instant>,
+    /// Those the leader's session has and this one does not any more.
+    forgotten: BTreeSet<FetchKey>,
+}
+
+impl FetchSession {
+    /// A session that has not begun.
+    pub fn new(partitions: BTreeMap<FetchKey, Arc<Replica>>, partition_max_bytes: i32, backoff_max: Duration) -> Self {
+        let entry = |replica| Entry { replica, asked: None, pause: Duration::ZERO };
+        let entries: BTreeMap<_, _> = partitions.into_iter().map(|(key, replica)| (key, entry(replica))).collect();
+        let moved = entries.keys().copied().collect();
+        let (paused, forgotten) = (BTreeMap::new(), BTreeSet::new());
+        Self { id: 0, epoch: 0, partition_max_bytes, backoff_max, entries, moved, paused, forgotten }
+    }
+
+    /// The session's id, 0 before it has begun.
+    pub fn id(&self) -> i32 {
+        self.id
+    }
+
+    /// The number of the next request.
+    pub fn epoch(&self) -> i32 {
+        self.epoch
+    }
+
+    /// When the next pause ends, if every partition is paused.
+    pub fn idle_until(&self) -> Option<Instant> {
+        let all = self.paused.len() == self.entries.len();
+        self.paused.values().min().copied().filter(|_| all)
+    }
+
+    /// What the next request names, and what it drops from the session.
+    pub fn next_request(&mut self, now: Instant) -> (Vec<FetchTopic>, Vec<ForgottenTopic>) {
+        let over: Vec<FetchKey> = self.paused.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
+        for key in over {
+            self.paused.remove(&key);
+            self.moved.insert(key);
+        }
+        if self.epoch == 0 {
+            self.begin_anew();
+        }
+        let mut topics: Vec<FetchTopic> = Vec::new();
+        for key in std::mem::take(&mut self.moved) {
+            if let Some(partition) = self.ask(key) {
+                push(&mut topics, key, partition);
+            }
+        }
+        let mut forgotten: Vec<ForgottenTopic> = Vec::new();
+        for (topic_id, partition) in std::mem::take(&mut self.forgotten) {
+            match forgotten.last_mut().filter(|topic| topic.topic_id == topic_id.0) {
+                Some(topic) => topic.partitions.push(partition),
+                None => forgotten.push(ForgottenTopic {
+                    topic_id: topic_id.0,
+                    partitions: vec![partition],
+                    ..ForgottenTopic::default()
+                }),
+            }
+        }
+        (topics, forgotten)
+    }
+
+    fn begin_anew(&mut self) {
+        self.id = 0;
+        self.forgotten.clear();
+        self.entries.values_mut().for_each(|entry| entry.asked = None);
+        self.moved = self.entries.keys().filter(|key| !self.paused.contains_key(key)).copied().collect();
+    }
+
+    /// `None` when the leader knows it already, or the replica does not follow any more.
+    fn ask(&mut self, key: FetchKey) -> Option<FetchPartition> {
+        let entry = self.entries.get_mut(&key)?;
+        let next = entry.replica.next_fetch()?;
+        if entry.asked == Some(next) {
+            return None;
+        }
+        entry.asked = Some(next);
+        self.forgotten.remove(&key);
+        Some(FetchPartition {
+            partition: key.1,
+            current_leader_epoch: next.leader_epoch.0,
+            fetch_offset: next.fetch_offset,
+            last_fetched_epoch: next.last_fetched_epoch.0,
+            log_start_offset: next.log_start_offset,
+            partition_max_bytes: self.partition_max_bytes,
+            high_watermark: entry.replica.high_watermark(),
+            ..FetchPartition::default()
+        })
+    }
+
+    /// The leader has answered, with this id for the session. False when the request has to be made anew.
+    pub fn on_response(&mut self, error_code: ErrorCode, session_id: i32) -> Result<bool, ErrorCode> {
+        match error_code {
+            ErrorCode::None if session_id == 0 => self.epoch = 0,
+            ErrorCode::None => {
+                self.id = session_id;
+                self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+            }
+            ErrorCode::FetchSessionIdNotFound
+            | ErrorCode::InvalidFetchSessionEpoch
+            | ErrorCode::FetchSessionTopicIdError => {
+                self.epoch = 0;
+                return Ok(false);
+            }
+            other => return Err(other),
+        }
+        Ok(true)
+    }
+
+    /// The replica of an answered partition, and what it had asked.
+    pub fn asked(&self, key: FetchKey) -> Option<(&Arc<Replica>, NextFetch)> {
+        let entry = self.entries.get(&key)?;
+        Some((&entry.replica, entry.asked?))
+    }
+
+    /// The answer has been taken in.
+    pub fn on_taken(&mut self, key: FetchKey) {
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.pause = Duration::ZERO;
+            self.moved.insert(key);
+        }
+    }
+
+    /// The partition cannot be fetched; it is left alone for a while. True the first time in a row.
+    pub fn on_failed(&mut self, key: FetchKey, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(&key) else { return false };
+        let first = entry.pause.is_zero();
+        entry.pause = (entry.pause * 2).clamp(BACKOFF_FIRST.min(self.backoff_max), self.backoff_max);
+        entry.asked = None;
+        self.paused.insert(key, now + entry.pause);
+        self.moved.remove(&key);
+        self.forgotten.insert(key);
+        first
+    }
+}
+
+fn push(topics: &mut Vec<FetchTopic>, (topic_id, _): FetchKey, partition: FetchPartition) {
+    match topics.last_mut().filter(|topic| topic.topic_id == topic_id.0) {
+        Some(topic) => topic.partitions.push(partition),
+        None => {
+            topics.push(FetchTopic { topic_id: topic_id.0, partitions: vec![partition], ..FetchTopic::default() });
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! What a change of the metadata does to the replicas here: logs opened, leaderships begun and ended, followers pointed
+//! to their leaders, directories deleted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError};
+
+use crate::clock;
+use crate::log::{Disk, LogError, PartitionLog};
+use crate::metadata::{ClusterImage, ConfigResource, ConfigResourceType, ImageDelta, PartitionImage, TopicImage};
+use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicId, TopicPartition, Uuid};
+use crate::replication::{IsrMember, LeaderStart};
+use crate::rpc::metadata::LeaderRecoveryState;
+
+use super::config::{ReplicaConfig, broker_layers};
+use super::replica::Replica;
+use super::replicas::{HostedPartition, HostedTopic, LeadershipChange, Replicas};
+
+impl Replicas {
+    /// Follows a change of the metadata; then answers are given from it. Blocks on the disk.
+    pub fn apply(&self, delta: &ImageDelta) {
+        for topic in delta.removed_topics() {
+            self.delete(topic);
+        }
+        let first = delta.old.applied_index() == 0;
+        let mut followers = Vec::new();
+        let hosted_here: Vec<_> = delta
+            .changed_partitions()
+            .filter(|(_, _, _, now)| now.replicas.contains(&self.config.broker_id))
+            .map(|(topic, index, _, now)| (topic, index, now))
+            .collect();
+        self.open_missing(&delta.new, &hosted_here);
+        for (topic, index, partition) in hosted_here {
+            self.follow(&delta.new, topic, index, partition, &mut followers);
+        }
+        self.follow_configs(delta, &mut followers);
+        if first {
+            self.set_strays_aside(&delta.new);
+        }
+        self.image.store(Arc::new(delta.new.clone()));
+        // Fetchers find the leaders' addresses in the image, and leaders find there which followers may join.
+        self.fetchers.point(followers);
+        self.tell_of_brokers(delta);
+        self.applied_index.send_replace(delta.new.applied_index());
+    }
+
+    fn tell_of_brokers(&self, delta: &ImageDelta) {
+        if delta.changed_brokers.is_empty() {
+            return;
+        }
+        for replica in self.all().filter(|replica| replica.leader_epoch().is_some()) {
+            for &id in &delta.changed_brokers {
+                let active = delta.new.broker(id).filter(|broker| broker.is_active());
+                replica.on_broker(id, active.map(|broker| broker.epoch));
+            }
+        }
+    }
+
+    /// Opens the logs of partitions that are new here, several at a time.
+    fn open_missing(&self, image: &ClusterImage, partitions: &[(&Arc<TopicImage>, i32, &Arc<PartitionImage>)]) {
+        let missing: Vec<(&Arc<TopicImage>, i32)> = {
+            let hosted = self.hosted.read().unwrap_or_else(PoisonError::into_inner);
+            let is_here = |topic: &TopicImage, index: i32| {
+                hosted.topics.get(&topic.name).is_some_and(|here| here.partitions.contains_key(&index))
+            };
+            partitions.iter().filter(|(t, i, _)| !is_here(t, *i)).map(|(t, i, _)| (*t, *i)).collect()
+        };
+        let threads = (self.config.recovery_threads * self.directories.len()).clamp(1, missing.len().max(1));
+        let share = missing.len().div_ceil(threads).max(1);
+        let opened: Vec<_> = if threads == 1 {
+            missing.iter().map(|(topic, index)| self.open_one(image, topic, *index)).collect()
+        } else {
+            std::thread::scope(|scope| {
+                let handles: Vec<_> = missing
+                    .chunks(share)
+                    .map(|chunk| {
+                        let open = || chunk.iter().map(|(t, i)| self.open_one(image, t, *i)).collect::<Vec<_>>();
+                        scope.spawn(open)
+                    })
+                    .collect();
+                handles.into_iter().flat_map(|handle| handle.join().expect("opening a log does not panic")).collect()
+            })
+        };
+        let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
+        for ((topic, index), partition) in missing.into_iter().zip(opened) {
+            let entry = hosted.topics.entry(Arc::clone(&topic.name));
+            let here = entry.or_insert_with(|| HostedTopic { id: topic.id, partitions: BTreeMap::new() });
+            here.id = topic.id;
+            here.partitions.insert(index, partition);
+        }
+    }
+
+    fn open_one(&self, image: &ClusterImage, topic: &TopicImage, index: i32) -> HostedPartition {
+        let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
+        match self.try_open(image, topic, topic_partition.clone()) {
+            Ok(partition) => partition,
+            Err(error) => {
+                tracing::error!(partition = %topic_partition, "the partition stays offline: {error}");
+                HostedPartition::Offline
+            }
+        }
+    }
+
+    fn try_open(
+        &self,
+        image: &ClusterImage,
+        topic: &TopicImage,
+        topic_partition: TopicPartition,
+    ) -> Result<HostedPartition, LogError> {
+        let found = self.directories.iter().position(|directory| directory.found.contains(&topic_partition));
+        let directory = found.unwrap_or_else(|| self.emptiest_directory());
+        let Some(place) = self.directories.get(directory) else { return Ok(HostedPartition::Offline) };
+        let config = Arc::new(self.replica_config(image, &topic.name));
+        let now = clock::wall();
+        let open = |topic_id: Option<TopicId>| {
+            let (log, clean) = (Arc::clone(&config.log), self.config.clean);
+            PartitionLog::open(&place.log, topic_partition.clone(), topic_id, log, clean, now)
+        };
+        let (log, report) = match open(Some(topic.id)) {
+            // The topic was deleted and created anew while this broker was away: the old records must not come back.
+            Err(LogError::InconsistentTopicId { found, .. }) if image.topic(found).is_none() => {
+                tracing::info!(partition = %topic_partition, %found, "deleting the log of a topic that is gone");
+                open(None)?.0.delete(random_id())?;
+                open(Some(topic.id))?
+            }
+            other => other?,
+        };
+        if let Some(damage) = &report.cut {
+            tracing::warn!(partition = %topic_partition, ?damage, "cut the log behind its last whole batch");
+        }
+        let high_watermark = place.log.high_watermark(&topic_partition).unwrap_or_default();
+        let signal = Arc::clone(&place.signal);
+        let proposals = self.isr_proposals.clone();
+        let replica = Replica::new(topic_partition, topic.id, log, high_watermark, config, signal, proposals);
+        Ok(HostedPartition::Online { replica: Arc::new(replica), directory })
+    }
+
+    fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
+        broker_layers(image, self.config.broker_id, &self.config.settings).replica_config(image, topic)
+    }
+
+    fn emptiest_directory(&self) -> usize {
+        let partitions = |at: &usize| self.snapshot(|directory| directory == *at).len();
+        if self.directories.len() == 1 { 0 } else { (0..self.directories.len()).min_by_key(partitions).unwrap_or(0) }
+    }
+
+    /// Leads, follows or rests as the partition's state says; `followers` gets whom it fetches from when that changes.
+    fn follow(
+        &self,
+        image: &ClusterImage,
+        topic: &TopicImage,
+        index: i32,
+        partition: &PartitionImage,
+        followers: &mut Vec<(Arc<Replica>, Option<BrokerId>)>,
+    ) {
+        let Ok(replica) = self.find(&topic.name, index) else { return };
+        let before = replica.leader_epoch();
+        match partition.leader() {
+            Some(leader) if leader == self.config.broker_id => {
+                followers.push((Arc::clone(&replica), None));
+                let start = self.leader_start(image, partition, &replica);
+                if let Err(error) = replica.lead(start, clock::monotonic()) {
+                    tracing::error!(partition = %replica.topic_partition(), "cannot lead: {error}");
+                }
+            }
+            Some(leader) => {
+                if replica.follow(leader, partition.leader_epoch) {
+                    followers.push((Arc::clone(&replica), Some(leader)));
+                }
+            }
+            None => {
+                replica.resign();
+                followers.push((Arc::clone(&replica), None));
+            }
+        }
+        let after = replica.leader_epoch();
+        if after != before {
+            self.tell(&replica, after);
+        }
+    }
+
+    fn leader_start(&self, image: &ClusterImage, partition: &PartitionImage, replica: &Replica) -> LeaderStart {
+        let broker_id = self.config.broker_id;
+        let broker_epoch = image.broker(broker_id).map_or(BrokerEpoch(-1), |broker| broker.epoch);
+        LeaderStart {
+            broker: IsrMember { broker_id, broker_epoch },
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            replicas: partition.replicas.clone(),
+            isr: partition.isr.iter().copied().collect(),
+            min_isr: replica.config().min_insync_replicas.min(partition.replication_factor()),
+            replica_lag_time_max_ms: self.config.replica_lag_time_max_ms,
+            log_end_offset: replica.log_end_offset(),
+            high_watermark: replica.high_watermark(),
+            recovering: partition.leader_recovery_state == LeaderRecoveryState::Recovering,
+        }
+    }
+
+    fn tell(&self, replica: &Replica, leader_epoch: Option<LeaderEpoch>) {
+        let topic_partition = replica.topic_partition();
+        let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
+        listeners.retain(|(topic, sender)| {
+            *topic != topic_partition.topic
+                || sender.send(LeadershipChange { topic_partition: topic_partition.clone(), leader_epoch }).is_ok()
+        });
+    }
+
+    fn follow_configs(&self, delta: &ImageDelta, followers: &mut Vec<(Arc<Replica>, Option<BrokerId>)>) {
+        let is_broker = |resource: &ConfigResource| resource.resource_type == ConfigResourceType::Broker;
+        let all = delta.changed_configs.iter().any(is_broker);
+        for replica in self.all() {
+            let topic = &replica.topic_partition().topic;
+            if all || delta.changed_configs.contains(&ConfigResource::topic(topic)) {
+                replica.set_config(Arc::new(self.replica_config(&delta.new, topic)));
+                if let Some(image) = delta.new.topic(replica.topic_id())
+                    && let Some(partition) = image.partition(replica.topic_partition().partition)
+                {
+                    self.follow(&delta.new, image, replica.topic_partition().partition, partition, followers);
+                }
+            }
+        }
+    }
+
+    fn delete(&self, topic: &TopicImage) {
+        let removed = {
+            let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
+            match hosted.topics.get(&topic.name) {
+                Some(here) if here.id == topic.id => hosted.topics.remove(&topic.name),
+                _ => None,
+            }
+        };
+        for replica in removed.iter().flat_map(|here| here.partitions.values()).filter_map(HostedPartition::online) {
+            if replica.leader_epoch().is_some() {
+                self.tell(replica, None);
+            }
+            self.fetchers.point([(Arc::clone(replica), None)]);
+            if let Err(error) = replica.delete(random_id()) {
+                tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
+            }
+        }
+    }
+
+    /// Directories of partitions that the metadata does not place here are renamed, never deleted: whoever put them
+    /// there may want them back.
+    fn set_strays_aside(&self, image: &ClusterImage) {
+        for directory in &self.directories {
+            for stray in directory.found.iter().filter(|found| !self.is_placed_here(image, found)) {
+                let from = directory.log.path().join(stray.to_string());
+                let to = directory.log.path().join(format!("{stray}.{}-stray", random_id()));
+                match directory.log.disk().rename(&from, &to) {
+                    Ok(()) => tracing::warn!(
+                        "{stray} is not placed on this broker any more: its log is kept as {}; remove it when it is \
+                         not needed",
+                        to.display()
+                    ),
+                    Err(error) => tracing::error!("cannot set {} aside: {error}", from.display()),
+                }
+            }
+        }
+    }
+
+    fn is_placed_here(&self, image: &ClusterImage, found: &TopicPartition) -> bool {
+        image
+            .topic_by_name(&found.topic)
+            .and_then(|topic| topic.partition(found.partition))
+            .is_some_and(|partition| partition.replicas.contains(&self.config.broker_id))
+    }
+}
+
+fn random_id() -> Uuid {
+    Uuid::from_random_bytes(rand::random())
+}
