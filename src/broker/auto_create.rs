@@ -66,6 +66,7 @@ impl AutoCreate {
 }
 
 async fn run(mut queue: mpsc::Receiver<Wanted>, controller: ControllerCalls, replicas: Arc<Replicas>) {
+    let mut lacks_brokers = false;
     while let Some(first) = queue.recv().await {
         tokio::time::sleep(BATCH_WAIT).await;
         let mut waiting: BTreeMap<String, Vec<oneshot::Sender<ErrorCode>>> = BTreeMap::new();
@@ -80,6 +81,13 @@ async fn run(mut queue: mpsc::Receiver<Wanted>, controller: ControllerCalls, rep
             next = if topics.len() < BATCH_TOPICS_MAX { queue.try_recv().ok() } else { None };
         }
         let results = create(topics, &controller, &replicas).await;
+        let lacked_brokers = lacks_brokers;
+        lacks_brokers = results.values().any(|result| *result == ErrorCode::LeaderNotAvailable);
+        if lacks_brokers && !lacked_brokers {
+            tracing::warn!(
+                "topics wait for more brokers to register: default.replication.factor says how many replicas they get"
+            );
+        }
         for (name, others) in waiting {
             let result = results.get(&name).copied().unwrap_or(ErrorCode::UnknownTopicOrPartition);
             for done in others {
@@ -113,5 +121,10 @@ async fn create(
 
 fn outcome(code: i32) -> ErrorCode {
     let error = i16::try_from(code).ok().and_then(ErrorCode::from_code).unwrap_or(ErrorCode::UnknownServerError);
-    if error == ErrorCode::TopicAlreadyExists { ErrorCode::None } else { error }
+    match error {
+        ErrorCode::TopicAlreadyExists => ErrorCode::None,
+        // A cluster that is starting up: the others will be there in a moment, so the client asks again.
+        ErrorCode::InvalidReplicationFactor => ErrorCode::LeaderNotAvailable,
+        other => other,
+    }
 }

@@ -40,6 +40,11 @@ pub(super) struct ServerArguments {
 }
 
 impl ServerArguments {
+    /// A file and what overrides it.
+    pub(super) fn of_file(file: PathBuf, overrides: Vec<String>) -> Self {
+        Self { positional: Some(file), config: None, overrides }
+    }
+
     pub(super) fn file(&self) -> Option<PathBuf> {
         self.positional.clone().or_else(|| self.config.clone())
     }

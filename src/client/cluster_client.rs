@@ -17,7 +17,7 @@ use super::error::ClientError;
 use super::repeat;
 use super::{Connection, ConnectionOptions, Unanswered};
 use crate::model::{ErrorCode, TopicPartition};
-use crate::protocol::{FindCoordinatorRequest, MetadataRequest, MetadataRequestTopic, Request};
+use crate::protocol::{ApiKey, FindCoordinatorRequest, MetadataRequest, MetadataRequestTopic, Request};
 
 const PAUSE_FIRST: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
@@ -236,9 +236,26 @@ impl ClusterClient {
         target: &Target,
         options: ConnectionOptions,
     ) -> Result<Connection, ClusterError> {
+        let begun = Instant::now();
+        let mut pause = PAUSE_FIRST;
+        loop {
+            let error = match self.open_once(target, &options).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => error,
+            };
+            if !repeat::after_failure(ApiKey::Metadata, &error) || begun.elapsed() + pause > self.options.patience {
+                return Err(error);
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+            self.learn_anew(target).await?;
+        }
+    }
+
+    async fn open_once(&mut self, target: &Target, options: &ConnectionOptions) -> Result<Connection, ClusterError> {
         let peer = self.route(target).await?;
         let address = self.connection(peer).await?.address().to_owned();
-        Ok(Connection::open(&address, options).await?)
+        Ok(Connection::open(&address, options.clone()).await?)
     }
 
     async fn route(&mut self, target: &Target) -> Result<Peer, ClusterError> {

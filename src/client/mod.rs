@@ -11,8 +11,13 @@ mod cluster_client;
 mod cluster_error;
 mod cluster_metadata;
 mod connection;
+mod consumer;
+mod consumer_protocol;
 mod error;
+mod group_member;
 mod near;
+mod partitioner;
+mod producer;
 mod repeat;
 
 pub use bootstrap::{BootstrapServers, DEFAULT_PORT, InvalidBootstrap};
@@ -20,8 +25,12 @@ pub use cluster_client::{ClusterClient, ClusterOptions, Coordinates, Target};
 pub use cluster_error::ClusterError;
 pub use cluster_metadata::ClusterMetadata;
 pub use connection::{Connection, ConnectionOptions, Unanswered};
+pub use consumer::{Consumed, Consumer, ConsumerOptions, Moved, Position};
 pub use error::ClientError;
+pub use group_member::GroupMember;
 pub use near::names_near;
+pub use partitioner::partition_of_key;
+pub use producer::{NewRecord, Produced, Producer, ProducerOptions};
 
 /// A topic as the cluster tells it.
 pub type TopicMetadata = crate::protocol::MetadataResponseTopic;

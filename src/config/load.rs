@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use java_properties::{LineContent, PropertiesIter};
 
+use super::cluster_size;
 use super::image;
 use super::key::ConfigType;
 use super::names::{self, Variable};
@@ -74,6 +75,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigError> {
     if is_image {
         gathering.fill_from_image();
     }
+    gathering.fill_from_cluster_size();
     gathering.finish()
 }
 
@@ -191,6 +193,12 @@ impl Gathering {
         let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         for (name, value) in image::defaults(&self.loaded.config, &mounts) {
             self.set(name, value, Origin::Image);
+        }
+    }
+
+    fn fill_from_cluster_size(&mut self) {
+        for (name, value) in cluster_size::defaults(&self.loaded.config) {
+            self.set(name, value, Origin::ClusterSize);
         }
     }
 

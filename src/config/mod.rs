@@ -5,7 +5,10 @@
 //! default. [`Layers`] holds the broker's part of them; [`TopicConfig`] and the other typed structs are resolved
 //! from it, and the describe functions show it. Nothing here reads or writes metadata.
 
+mod cluster_size;
 mod controller_config;
+#[cfg(test)]
+mod deploy_tests;
 mod describe;
 mod endpoint;
 mod image;

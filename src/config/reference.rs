@@ -21,6 +21,10 @@ not set), `--override key=value`. An unknown key in them is a
 warning that names the nearest known one; in CreateTopics and AlterConfigs it is an error. Two settings that contradict
 each other, and values out of range, end the start with a sentence that names both places.
 
+With three voters and more in `controller.quorum.voters`, `default.replication.factor` is 3 and `min.insync.replicas` 2
+unless they are set: one node may then fail, and nothing is lost nor refused. A topic that asks for its own replication
+factor has it; the controller names those in its log that one failure would harm.
+
 Each key is one of three: **in force**; **accepted**, that is taken, checked and shown by DescribeConfigs, and without
 effect for the reason given; or **refused**, when ignoring it would break a promise.
 ";

@@ -23,6 +23,8 @@ pub enum Origin {
     },
     /// The container image, for what nothing else says.
     Image,
+    /// The number of nodes in the cluster, for what nothing else says.
+    ClusterSize,
     /// `--override` on the command line.
     Override,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Origin {
             Self::File { path, line } => write!(f, "{}:{line}", path.display()),
             Self::Environment { variable } => write!(f, "environment variable {variable}"),
             Self::Image => f.write_str("the image"),
+            Self::ClusterSize => f.write_str("the size of the cluster"),
             Self::Override => f.write_str("--override"),
         }
     }

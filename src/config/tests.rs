@@ -104,6 +104,19 @@ fn defaults_are_kafkas_but_for_a_few() {
 }
 
 #[test]
+fn the_page_of_differences_has_every_default_that_differs() {
+    let page = include_str!("../../docs/differences-from-kafka.md");
+    for (name, ours) in OTHER_DEFAULTS {
+        let kafkas = kafka_keys().into_iter().find(|key| key.name == *name && key.resource == "broker");
+        let kafkas = kafkas.expect("a key of Kafka's").default;
+        let line = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let line = line.unwrap_or_else(|| panic!("{name} is missing"));
+        assert!(line.contains(&format!("| `{ours}` |")), "{name} is {ours} here, and the page says {line}");
+        assert!(line.contains(&format!("| `{kafkas}` |")) || line.contains("required"), "{kafkas} in {line}");
+    }
+}
+
+#[test]
 fn every_default_is_a_valid_value() {
     for key in broker_keys().chain(topic_keys()).chain(group_keys()) {
         if let Some(default) = key.default {

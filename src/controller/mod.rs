@@ -15,6 +15,7 @@ mod error;
 mod feed;
 mod feed_messages;
 mod formation;
+mod fragile_topics;
 mod handle;
 mod identity;
 mod leader_balance;

@@ -15,6 +15,7 @@ use tonic::transport::server::TcpIncoming;
 use super::config::ControllerConfig;
 use super::error::{ControllerError, FaultReport};
 use super::formation::Formation;
+use super::fragile_topics::FragileTopics;
 use super::handle::Decider;
 use super::identity::Identity;
 use super::leader_balance::LeaderBalance;
@@ -75,7 +76,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
 
     let (changes, leadership) = watch::channel(quorum.leadership());
     let (commands, decider) =
-        Decider::new(quorum.clone(), leadership.clone(), identity.clone(), config.defaults, faults.clone());
+        Decider::new(quorum.clone(), leadership.clone(), identity.clone(), config.defaults.clone(), faults.clone());
     let sessions =
         Arc::new(Sessions::new(config.liveness, quorum.applied().clone(), leadership.clone(), commands.clone()));
     let formation = Arc::new(Formation::new(identity.clone(), quorum.clone()));
@@ -88,6 +89,8 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         leadership: leadership.clone(),
         commands: commands.clone(),
     });
+    let fragile_topics =
+        FragileTopics { applied: quorum.applied().clone(), leadership: leadership.clone(), defaults: config.defaults };
     let controller_service = ControllerService::new(
         identity,
         quorum.clone(),
@@ -120,6 +123,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
             }
         }),
     ];
+    tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
     tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
     let server = Some(server);
     Ok(ControllerHandle { listen_address, quorum, leadership, faults, stopping, tasks, server, control })

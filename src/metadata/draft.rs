@@ -35,6 +35,29 @@ impl Default for ClusterDefaults {
     }
 }
 
+impl ClusterImage {
+    /// The value of a topic's key: set on the topic, else on all brokers, else nowhere.
+    fn topic_config(&self, topic: &str, key: &str) -> Option<&str> {
+        self.config_value(&ConfigResource::topic(topic), key)
+            .or_else(|| self.config_value(&ConfigResource::default_broker(), key))
+    }
+
+    /// The size below which the ISR is too small to commit: `min.insync.replicas`, but never more than there
+    /// are replicas (invariants, MISR).
+    pub(super) fn effective_min_isr(
+        &self,
+        topic: &TopicImage,
+        replica_count: usize,
+        defaults: &ClusterDefaults,
+    ) -> usize {
+        let configured = self
+            .topic_config(&topic.name, "min.insync.replicas")
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or(defaults.min_insync_replicas);
+        usize::try_from(configured).unwrap_or(1).clamp(1, replica_count.max(1))
+    }
+}
+
 /// The answer to a command, or to one of its items, that cannot be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Refusal {
@@ -106,26 +129,15 @@ impl<'a> Draft<'a> {
         self.records
     }
 
-    /// The value of a topic's key: set on the topic, else on all brokers, else nowhere.
-    fn topic_config(&self, topic: &str, key: &str) -> Option<&str> {
-        self.image
-            .config_value(&ConfigResource::topic(topic), key)
-            .or_else(|| self.image.config_value(&ConfigResource::default_broker(), key))
-    }
-
-    /// The size below which the ISR is too small to commit: `min.insync.replicas`, but never more than there
-    /// are replicas (invariants, MISR).
+    /// See [`ClusterImage::effective_min_isr`].
     pub(super) fn effective_min_isr(&self, topic: &TopicImage, replica_count: usize) -> usize {
-        let configured = self
-            .topic_config(&topic.name, "min.insync.replicas")
-            .and_then(|value| value.trim().parse().ok())
-            .unwrap_or(self.defaults.min_insync_replicas);
-        usize::try_from(configured).unwrap_or(1).clamp(1, replica_count.max(1))
+        self.image.effective_min_isr(topic, replica_count, self.defaults)
     }
 
     /// Whether a replica that may lack committed records may lead the topic's partitions.
     pub(super) fn unclean_leader_election_enabled(&self, topic: &TopicImage) -> bool {
-        self.topic_config(&topic.name, "unclean.leader.election.enable")
+        self.image
+            .topic_config(&topic.name, "unclean.leader.election.enable")
             .map_or(self.defaults.unclean_leader_election_enable, |value| value.trim().eq_ignore_ascii_case("true"))
     }
 

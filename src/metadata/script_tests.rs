@@ -559,6 +559,11 @@ impl goldenscript::Runner for Runner {
                     misplaced.iter().map(|named| format!("{}-{}", named.topic, named.partition)).collect();
                 names.join(" ")
             }
+            "fragile" => {
+                let fragile = fragile_topics(&self.image, &self.defaults);
+                let lines: Vec<_> = fragile.iter().map(|(name, why)| format!("{name}: {why}")).collect();
+                lines.join("\n")
+            }
             "begin" => {
                 self.batch = Some(Vec::new());
                 String::new()

@@ -144,7 +144,11 @@ fn placed_replicas(draft: &Draft<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<
         Refusal::new(ErrorCode::InvalidReplicationFactor, format!("the replication factor cannot be {factor}"))
     })?;
     check_room(draft, count)?;
-    place(draft.image(), Shape { first_partition: 0, count, replication_factor }, topic.placement_seed)
+    let shape = Shape { first_partition: 0, count, replication_factor };
+    place(draft.image(), shape, topic.placement_seed).map_err(|refusal| match topic.replication_factor {
+        -1 => Refusal::new(refusal.code, format!("{} (default.replication.factor)", refusal.message)),
+        _ => refusal,
+    })
 }
 
 /// Refuses partitions that would be too many for the request or for the cluster.

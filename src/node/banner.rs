@@ -45,10 +45,11 @@ fn configured_from(start: &StaticConfig) -> String {
     let mut by_source: BTreeMap<(u8, String), Vec<&str>> = BTreeMap::new();
     for (name, setting) in start.settings() {
         let source = match &setting.origin {
-            Origin::Image => (0, "the image".to_owned()),
+            origin @ Origin::Image => (0, origin.to_string()),
             Origin::File { path, .. } => (1, path.display().to_string()),
             Origin::Environment { .. } => (2, "environment".to_owned()),
-            Origin::Override => (3, "--override".to_owned()),
+            origin @ Origin::Override => (3, origin.to_string()),
+            origin @ Origin::ClusterSize => (4, origin.to_string()),
         };
         by_source.entry(source).or_default().push(name);
     }

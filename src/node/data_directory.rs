@@ -146,7 +146,7 @@ impl OwnedDirectory {
 }
 
 /// The format of the directory, `None` when it is new. Touches nothing.
-fn check_format(path: &Path) -> Result<Option<String>, DirectoryError> {
+pub(super) fn check_format(path: &Path) -> Result<Option<String>, DirectoryError> {
     match fs::read_to_string(path.join(FORMAT_FILE)) {
         Ok(found) if found.trim() == FORMAT => Ok(Some(found)),
         Ok(found) => Err(DirectoryError::OtherFormat { path: path.to_owned(), found: found.trim().to_owned() }),

@@ -219,7 +219,7 @@ fn the_address_in_halves_and_topics_to_create() {
     let setup = with_environment(Setup::bare(directory.path()), &variables);
     let node = setup.set("listeners", &format!("PLAINTEXT://127.0.0.1:{port}")).start();
     let address = format!("127.0.0.1:{port}");
-    assert_eq!(told(&address), [address.clone()]);
+    assert_eq!(told(&address), std::slice::from_ref(&address));
     serves(&address);
     let mut connection = Connection::open(&address);
     for (topic, partitions) in [("Topic1", 2), ("Topic2", 1)] {

@@ -7,6 +7,7 @@ mod bad_requests;
 mod drop_in;
 mod groups;
 mod harness;
+mod kafka_tools;
 mod kills;
 mod lifecycle;
 mod probe;

@@ -4,7 +4,10 @@
 //! refusal into a [`ClusterError`](super::ClusterError) that names what was refused.
 
 pub mod configs;
+pub mod groups;
 pub mod log_dirs;
+pub mod offsets;
+pub mod records;
 pub mod topics;
 
 use crate::model::ErrorCode;
