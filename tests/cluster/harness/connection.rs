@@ -129,11 +129,16 @@ impl Connection {
 
     /// Produces one record with acks=all to partition 0.
     pub fn try_produce(&mut self, topic: &str, value: &[u8]) -> Result<i64, ErrorCode> {
+        self.try_produce_with(topic, value, -1)
+    }
+
+    /// Produces one record to partition 0, acknowledged by the leader (1) or by all in-sync replicas (-1).
+    pub fn try_produce_with(&mut self, topic: &str, value: &[u8], acks: i16) -> Result<i64, ErrorCode> {
         let mut batch = BatchBuilder::new();
         batch.append(1_700_000_000_000, None, Some(value), &[]);
         let partition = ProducePartition { index: 0, records: Some(batch.build()) };
         let topic = ProduceTopic { name: topic.to_owned(), partitions: vec![partition], ..ProduceTopic::default() };
-        let request = ProduceRequest { acks: -1, timeout_ms: 30_000, topics: vec![topic], ..ProduceRequest::default() };
+        let request = ProduceRequest { acks, timeout_ms: 30_000, topics: vec![topic], ..ProduceRequest::default() };
         let response = self.send(8, &request);
         let partition = &response.responses[0].partition_responses[0];
         match partition.error_code {
