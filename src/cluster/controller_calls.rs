@@ -13,6 +13,8 @@ use tokio::time::Instant;
 
 use super::channels::{Channels, VoterAddress, with_causes};
 use super::error::ClusterError;
+use crate::metadata::uuid_bytes;
+use crate::model::Uuid;
 use crate::rpc::controller as wire;
 use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
 
@@ -35,10 +37,18 @@ struct Shared {
     /// Empty until configured or learnt.
     cluster_id: OnceLock<String>,
     node_id: i32,
-    /// The voter that led when last heard of.
-    leader: watch::Sender<Option<i32>>,
+    leader: watch::Sender<KnownLeader>,
     /// Calls run on the control runtime: channels live there, and a busy data runtime must not slow them.
     control: Handle,
+}
+
+/// The voter that led when last heard of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct KnownLeader {
+    /// The highest term in which somebody was said to lead: a voter that was cut off tells of older ones.
+    epoch: i64,
+    /// Its `node.id`; none while it does not answer.
+    pub(super) node_id: Option<i32>,
 }
 
 /// How one attempt at one voter ended, short of an answer.
@@ -46,7 +56,7 @@ enum Attempt<T> {
     Answered(T),
     /// It certainly did nothing; the voter may have named the leader.
     NotDone {
-        leader: Option<i32>,
+        hint: Option<wire::NotController>,
         reason: String,
     },
     /// It may have done it.
@@ -60,7 +70,7 @@ enum Attempt<T> {
 impl ControllerCalls {
     /// Calls in the name of `node_id` to the `voters`. Nothing is dialled yet.
     pub fn new(cluster_id: Option<String>, node_id: i32, voters: Vec<VoterAddress>, control: Handle) -> Self {
-        let leader = watch::channel(None).0;
+        let leader = watch::channel(KnownLeader::default()).0;
         let cluster_id = cluster_id.map_or_else(OnceLock::new, OnceLock::from);
         Self { shared: Arc::new(Shared { channels: Channels::new(voters), cluster_id, node_id, leader, control }) }
     }
@@ -95,16 +105,40 @@ impl ControllerCalls {
         self.shared.cluster_id.get().map(String::as_str)
     }
 
-    /// Asks the voters for the cluster's id until one of them knows it, unless it is known already.
-    pub async fn learn_cluster_id(&self) -> &str {
+    /// Changes who votes in the quorum; its leader's answer, a refusal included.
+    pub async fn change_voters(
+        &self,
+        change: wire::change_voters_request::Change,
+        node_id: i32,
+        directory_id: Option<Uuid>,
+        timeout: Duration,
+    ) -> Result<wire::change_voters_response::Outcome, ClusterError> {
+        let shared = self.shared.clone();
+        let directory_id = directory_id.map(uuid_bytes).unwrap_or_default();
+        let request = wire::ChangeVotersRequest { envelope: None, change: change.into(), node_id, directory_id };
+        self.on_control_runtime(async move {
+            shared
+                .at_leader(timeout, true, |shared, voter| {
+                    let request = request.clone();
+                    async move { shared.change_voters_once(&voter, request).await }
+                })
+                .await
+        })
+        .await
+    }
+
+    /// Asks the voters for the cluster's id, and who they are, until one of them knows; unless both are known.
+    pub async fn find_quorum(&self) -> &str {
         let mut pause = BACKOFF_FIRST;
         loop {
-            if let Some(cluster_id) = self.shared.cluster_id.get() {
+            let voters = self.shared.channels.voters();
+            let named = voters.iter().all(VoterAddress::is_named);
+            if let Some(cluster_id) = self.shared.cluster_id.get().filter(|_| named) {
                 return cluster_id;
             }
-            for voter in self.shared.channels.voters() {
-                if let Some(cluster_id) = self.shared.probe_cluster_id(voter).await {
-                    return self.shared.cluster_id.get_or_init(|| cluster_id);
+            for voter in voters.iter() {
+                if self.shared.probe_quorum(voter).await {
+                    break;
                 }
             }
             tokio::time::sleep(pause).await;
@@ -114,24 +148,39 @@ impl ControllerCalls {
 
     /// `node.id` of the voter that led when last heard of.
     pub fn known_leader(&self) -> Option<i32> {
-        *self.shared.leader.borrow()
+        self.shared.leader.borrow().node_id
     }
 
     /// The same, as it changes.
-    pub(super) fn leader_changes(&self) -> watch::Receiver<Option<i32>> {
+    pub(super) fn leader_changes(&self) -> watch::Receiver<KnownLeader> {
         self.shared.leader.subscribe()
     }
 
-    /// Notes what a voter said about the leader; -1 when it knew of none.
-    pub(super) fn note_leader(&self, node_id: i32) {
-        if node_id != NO_NODE {
-            self.shared.set_leader(Some(node_id));
+    /// Waits until no leader has been known for `patience` without a break.
+    pub(super) async fn without_leader(&self, patience: Duration) {
+        let mut changes = self.shared.leader.subscribe();
+        loop {
+            // No error can come: the sender lives in `self`.
+            let _ = changes.wait_for(|leader| leader.node_id.is_none()).await;
+            let led = changes.wait_for(|leader| leader.node_id.is_some());
+            if tokio::time::timeout(patience, led).await.is_err() {
+                return;
+            }
         }
     }
 
-    /// Notes that `node_id` does not answer.
-    pub(super) fn forget_leader(&self, node_id: i32) {
-        self.shared.forget(node_id);
+    /// Notes what a voter said about the quorum; false when it knows less of it than we do.
+    pub(super) fn note_quorum(&self, leader_node_id: i32, leader_epoch: i64, voters: &[wire::VoterAddress]) -> bool {
+        let current = self.shared.note_leader(leader_node_id, leader_epoch);
+        if current {
+            self.shared.channels.note_voters(voters);
+        }
+        current
+    }
+
+    /// Notes that a voter does not answer.
+    pub(super) fn forget_leader(&self, voter: &VoterAddress) {
+        self.shared.forget(voter);
     }
 
     pub(super) fn channels(&self) -> &Channels {
@@ -172,34 +221,42 @@ impl Shared {
         attempt: impl Fn(Arc<Self>, VoterAddress) -> F,
     ) -> Result<T, ClusterError> {
         let deadline = Instant::now() + timeout;
-        let voters = self.channels.voters();
         let mut backoff = BACKOFF_FIRST;
         let mut next = 0;
         let mut last = String::from("none was asked");
-        while Instant::now() < deadline && !voters.is_empty() {
-            let leader = *self.leader.borrow();
-            let voter =
-                voters.iter().find(|voter| Some(voter.node_id) == leader).unwrap_or(&voters[next % voters.len()]);
+        while Instant::now() < deadline {
+            let voters = self.channels.voters();
+            let leader = self.leader.borrow().node_id;
+            let leading = voters.iter().find(|voter| Some(voter.node_id) == leader);
+            let voter = leading.unwrap_or(&voters[next % voters.len()]);
             let until = deadline.min(Instant::now() + ATTEMPT_TIMEOUT);
-            let outcome = tokio::time::timeout_at(until, attempt(self.clone(), voter.clone()))
-                .await
-                .unwrap_or_else(|_| Attempt::Unknown { reason: "no answer in time".to_owned() });
+            let outcome = tokio::select! {
+                outcome = tokio::time::timeout_at(until, attempt(self.clone(), voter.clone())) => {
+                    outcome.unwrap_or_else(|_| Attempt::Unknown { reason: "no answer in time".to_owned() })
+                }
+                // A leader that hangs was replaced: it will never answer.
+                () = self.another_leads(voter.node_id), if leading.is_some() => {
+                    Attempt::Unknown { reason: "another controller leads now".to_owned() }
+                }
+            };
             match outcome {
                 Attempt::Answered(answer) => {
-                    self.set_leader(Some(voter.node_id));
+                    let epoch = self.leader.borrow().epoch;
+                    self.note_leader(voter.node_id, epoch);
                     return Ok(answer);
                 }
                 Attempt::Refused(reason) => return Err(ClusterError::WrongPeer(reason)),
                 Attempt::Unknown { reason } if !repeatable => {
-                    self.forget(voter.node_id);
+                    self.forget(voter);
                     return Err(ClusterError::OutcomeUnknown { node_id: voter.node_id, reason });
                 }
                 Attempt::Unknown { reason } => {
-                    self.forget(voter.node_id);
+                    self.forget(voter);
                     last = format!("{voter}: {reason}");
                 }
-                Attempt::NotDone { leader, reason } => {
-                    self.set_leader(leader);
+                Attempt::NotDone { hint, reason } => {
+                    self.forget_leader(voter.node_id);
+                    hint.map(|hint| self.note_leader(hint.leader_node_id, hint.leader_epoch));
                     last = format!("{voter}: {reason}");
                 }
             }
@@ -213,13 +270,30 @@ impl Shared {
         Err(ClusterError::NoController { voters: self.channels.describe(), last })
     }
 
-    fn forget(&self, node_id: i32) {
-        self.channels.drop_channel(node_id);
-        self.leader.send_if_modified(|leader| leader.take_if(|leader| *leader == node_id).is_some());
+    fn forget(&self, voter: &VoterAddress) {
+        self.channels.drop_channel(voter);
+        self.forget_leader(voter.node_id);
     }
 
-    fn set_leader(&self, node_id: Option<i32>) {
-        self.leader.send_if_modified(|leader| std::mem::replace(leader, node_id) != node_id);
+    fn forget_leader(&self, node_id: i32) {
+        self.leader.send_if_modified(|leader| leader.node_id.take_if(|leader| *leader == node_id).is_some());
+    }
+
+    /// Believes that `node_id` leads unless a later term is known; true when it is believed. A voter that knows of no
+    /// leader knows nothing.
+    fn note_leader(&self, node_id: i32, epoch: i64) -> bool {
+        if node_id == NO_NODE || epoch < self.leader.borrow().epoch {
+            return false;
+        }
+        let told = KnownLeader { epoch, node_id: Some(node_id) };
+        self.leader.send_if_modified(|leader| std::mem::replace(leader, told) != told);
+        true
+    }
+
+    async fn another_leads(&self, node_id: i32) {
+        let mut changes = self.leader.subscribe();
+        // No error can come: the sender lives in `self`.
+        let _ = changes.wait_for(|leader| leader.node_id.is_some_and(|leader| leader != node_id)).await;
     }
 
     async fn submit_once(&self, voter: &VoterAddress, command: MetadataCommand) -> Attempt<MetadataReply> {
@@ -236,15 +310,38 @@ impl Shared {
         }
     }
 
-    async fn probe_cluster_id(&self, voter: &VoterAddress) -> Option<String> {
-        let mut client = self.channels.client(voter).await.ok()?;
+    /// Learns cluster id and voters from one voter; false when it does not know them.
+    async fn probe_quorum(&self, voter: &VoterAddress) -> bool {
+        let Ok(mut client) = self.channels.client(voter).await else { return false };
         let request = wire::ProbeRequest { envelope: Some(self.envelope(voter)), voters: Vec::new() };
-        match client.probe(request).await {
-            Ok(response) => Some(response.into_inner().cluster_id).filter(|id| !id.is_empty()),
-            Err(_) => {
-                self.forget(voter.node_id);
-                None
-            }
+        let Ok(response) = client.probe(request).await else {
+            self.forget(voter);
+            return false;
+        };
+        let response = response.into_inner();
+        if response.cluster_id.is_empty() || response.quorum.is_empty() {
+            return false;
+        }
+        self.cluster_id.get_or_init(|| response.cluster_id);
+        self.channels.note_voters(&response.quorum);
+        true
+    }
+
+    async fn change_voters_once(
+        &self,
+        voter: &VoterAddress,
+        request: wire::ChangeVotersRequest,
+    ) -> Attempt<wire::change_voters_response::Outcome> {
+        let mut client = match self.channels.client(voter).await {
+            Ok(client) => client,
+            Err(error) => return not_connected(&error),
+        };
+        let request = wire::ChangeVotersRequest { envelope: Some(self.envelope(voter)), ..request };
+        match client.change_voters(request).await.map(|response| response.into_inner().result) {
+            Ok(Some(wire::change_voters_response::Result::Outcome(outcome))) => Attempt::Answered(outcome),
+            Ok(Some(wire::change_voters_response::Result::NotController(hint))) => not_controller(hint),
+            Ok(None) => Attempt::Unknown { reason: "an empty answer".to_owned() },
+            Err(status) => failed(&status),
         }
     }
 
@@ -266,19 +363,18 @@ impl Shared {
 }
 
 fn not_connected<T>(error: &tonic::transport::Error) -> Attempt<T> {
-    Attempt::NotDone { leader: None, reason: with_causes(error) }
+    Attempt::NotDone { hint: None, reason: with_causes(error) }
 }
 
 fn not_controller<T>(hint: wire::NotController) -> Attempt<T> {
-    let leader = Some(hint.leader_node_id).filter(|&leader| leader != NO_NODE);
-    Attempt::NotDone { leader, reason: "does not lead the quorum".to_owned() }
+    Attempt::NotDone { hint: Some(hint), reason: "does not lead the quorum".to_owned() }
 }
 
 fn failed<T>(status: &tonic::Status) -> Attempt<T> {
     match status.code() {
         // What the controller answers to a message that is not for it.
         tonic::Code::FailedPrecondition => Attempt::Refused(status.message().to_owned()),
-        _ if was_not_connected(status) => Attempt::NotDone { leader: None, reason: with_causes(status) },
+        _ if was_not_connected(status) => Attempt::NotDone { hint: None, reason: with_causes(status) },
         _ => Attempt::Unknown { reason: status.message().to_owned() },
     }
 }

@@ -41,8 +41,8 @@ impl FeedClient {
 
     /// Runs until a record cannot be applied.
     pub(super) async fn run(mut self) -> ClusterError {
-        let voters = self.calls.channels().voters().to_vec();
         for attempt in 0_usize.. {
+            let voters = self.calls.channels().voters();
             let leader = self.calls.known_leader();
             let fallback = &voters[attempt % voters.len()];
             let voter = voters.iter().find(|voter| Some(voter.node_id) == leader).unwrap_or(fallback);
@@ -50,7 +50,7 @@ impl FeedClient {
                 Ok(reason) => tracing::debug!(%voter, reason, "the metadata feed ended"),
                 Err(error) => return error,
             }
-            self.calls.forget_leader(voter.node_id);
+            self.calls.forget_leader(voter);
             if attempt % voters.len() == voters.len() - 1 {
                 tokio::time::sleep(RETRY_PAUSE).await;
             }
@@ -74,7 +74,7 @@ impl FeedClient {
                     Err(status) => return Ok(status.message().to_owned()),
                 },
                 // A follower that lost the quorum would go on serving an old image.
-                changed = leader.wait_for(|leader| leader.is_some_and(|leader| leader != voter.node_id)) => {
+                changed = leader.wait_for(|leader| leader.node_id.is_some_and(|leader| leader != voter.node_id)) => {
                     drop(changed);
                     return Ok("another controller leads".to_owned());
                 }
@@ -88,7 +88,7 @@ impl FeedClient {
         let request = WatchMetadataRequest { envelope, metadata_index: self.image.applied_index() };
         let response = client.watch_metadata(request).await;
         response.map(tonic::Response::into_inner).map_err(|status| {
-            self.calls.channels().drop_channel(voter.node_id);
+            self.calls.channels().drop_channel(voter);
             status.message().to_owned()
         })
     }

@@ -22,7 +22,7 @@ mod published_image;
 mod registration;
 mod tasks;
 
-pub use channels::{VoterAddress, probe};
+pub use channels::{VoterAddress, announce, probe};
 pub use controller_calls::ControllerCalls;
 pub use error::ClusterError;
 pub use lifecycle::{BrokerLifecycle, LifecycleState};

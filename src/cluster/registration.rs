@@ -17,7 +17,7 @@ use super::channels::VoterAddress;
 use super::controller_calls::ControllerCalls;
 use super::error::ClusterError;
 use super::feed_client::FeedClient;
-use super::heartbeats::HeartbeatStream;
+use super::heartbeats::VoterSessions;
 use super::lifecycle::{BrokerLifecycle, LifecycleState};
 use super::published_image::PublishedImage;
 use super::tasks::spawn_or_abort;
@@ -30,6 +30,9 @@ use crate::rpc::metadata::{
 
 /// Pause between two tries to register.
 const REGISTRATION_PAUSE: Duration = Duration::from_millis(100);
+
+/// A broker that wants to stop waits so long for a quorum without a leader: longer than elections take.
+const QUORUM_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Who this broker is.
 #[derive(Clone, Debug)]
@@ -89,17 +92,14 @@ impl Cluster {
         let mut cluster = Self { config, calls, image, lifecycle, failure, tasks: Vec::new() };
         cluster.spawn(control, "metadata feed", FeedClient::new(cluster.calls.clone(), cluster.image.clone()).run());
         cluster.spawn(control, "broker registration", cluster.registration(stale_epochs).run());
-        for voter in &cluster.config.voters {
-            let stream = HeartbeatStream {
-                voter: voter.clone(),
-                calls: cluster.calls.clone(),
-                lifecycle: cluster.lifecycle.clone(),
-                image: cluster.image.clone(),
-                interval: Duration::from_millis(cluster.config.heartbeat_interval_ms),
-                stale: stale.clone(),
-            };
-            cluster.tasks.push(spawn_or_abort(control, "broker heartbeats", stream.run()));
-        }
+        let sessions = VoterSessions {
+            calls: cluster.calls.clone(),
+            lifecycle: cluster.lifecycle.clone(),
+            image: cluster.image.clone(),
+            interval: Duration::from_millis(cluster.config.heartbeat_interval_ms),
+            stale,
+        };
+        cluster.tasks.push(spawn_or_abort(control, "broker sessions", sessions.run()));
         cluster
     }
 
@@ -130,18 +130,26 @@ impl Cluster {
     /// Has the quorum move leaderships away, and waits until this broker leads nothing and every live broker knows
     /// it (invariant D9), or `timeout` has passed. True when it may stop without anybody noticing.
     pub async fn controlled_shutdown(&self, timeout: Duration) -> bool {
-        let deadline = Instant::now() + timeout;
         let Some(broker_epoch) = self.lifecycle.broker_epoch() else { return true };
         let broker_id = self.config.identity.broker_id.0;
         let command = BeginControlledShutdown { broker_id, broker_epoch: broker_epoch.0 };
         let command = MetadataCommand { kind: Some(metadata_command::Kind::BeginControlledShutdown(command)) };
-        if let Err(error) = self.calls.submit(command, timeout).await {
-            tracing::warn!(%error, "the controllers were not told that this broker stops");
-            return false;
+        let leave = async {
+            if let Err(error) = self.calls.submit(command, timeout).await {
+                tracing::warn!(%error, "the controllers were not told that this broker stops");
+                return false;
+            }
+            self.lifecycle.on_shut_down_wanted();
+            self.lifecycle.wait_for(|state| matches!(state, LifecycleState::MayShutDown { .. })).await;
+            true
+        };
+        tokio::select! {
+            left = tokio::time::timeout(timeout, leave) => left.unwrap_or(false),
+            () = self.calls.without_leader(QUORUM_PATIENCE) => {
+                tracing::warn!("no controller leads the quorum, so nobody can take over what this broker leads");
+                false
+            }
         }
-        self.lifecycle.on_shut_down_wanted();
-        let granted = self.lifecycle.wait_for(|state| matches!(state, LifecycleState::MayShutDown { .. }));
-        tokio::time::timeout_at(deadline, granted).await.is_ok()
     }
 
     /// Ends heartbeats and feed: the quorum will fence this broker.
@@ -209,7 +217,7 @@ impl Registration {
 
     /// Registers, for as long as a refusal may pass: an earlier life that has not been fenced yet, say.
     async fn register(&self) -> Result<BrokerEpoch, ClusterError> {
-        self.calls.learn_cluster_id().await;
+        self.calls.find_quorum().await;
         let command = MetadataCommand { kind: Some(metadata_command::Kind::RegisterBroker(self.command())) };
         let timeout = Duration::from_millis(self.config.registration_timeout_ms);
         let mut deadline = Instant::now() + timeout;

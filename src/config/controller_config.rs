@@ -30,6 +30,8 @@ impl Voter {
 pub struct ControllerConfig {
     /// `controller.quorum.voters`; empty when nothing was said, and then this node is the only voter.
     pub voters: Vec<Voter>,
+    /// `controller.quorum.bootstrap.servers`, host and port: where controllers are found when `voters` is empty.
+    pub bootstrap_servers: Vec<(String, u16)>,
     /// How often the leader shows that it is there.
     pub heartbeat_interval: Duration,
     /// A follower asks for votes after a silence between this and `election_timeout_max`.
@@ -70,6 +72,7 @@ impl ControllerConfig {
         let election_timeout_max = milliseconds("controller.quorum.election.timeout.ms").max(Duration::from_millis(10));
         Self {
             voters,
+            bootstrap_servers,
             heartbeat_interval: election_timeout_max / 5,
             election_timeout_min: election_timeout_max * 3 / 5,
             election_timeout_max,
@@ -115,17 +118,11 @@ fn check_membership(
             named(start, id_key)
         ));
     }
-    if !node.roles.controller && voters.is_empty() {
+    if !node.roles.controller && voters.is_empty() && bootstrap_servers.is_empty() {
         problems.push(format!(
             "{} makes this node a broker only, and nothing says who its controllers are: set \
-             controller.quorum.voters=id@host:port,...",
+             controller.quorum.voters=id@host:port,... or controller.quorum.bootstrap.servers=host:port,...",
             named(start, "process.roles")
-        ));
-    }
-    if node.roles.controller && voters.is_empty() && bootstrap_servers.len() > 1 {
-        problems.push(format!(
-            "{} names several controllers, but not who they are: set controller.quorum.voters=id@host:port,...",
-            named(start, "controller.quorum.bootstrap.servers")
         ));
     }
 }

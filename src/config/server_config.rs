@@ -50,9 +50,9 @@ impl ServerConfig {
         Layers::at_start(&self.start)
     }
 
-    /// How many brokers the cluster is meant to have: the configured voters, or this one alone.
+    /// How many brokers the cluster is meant to have: as many as configured voters, or this one alone.
     pub fn expected_brokers(&self) -> usize {
-        self.controller.voters.len().max(1)
+        self.controller.voters.len().max(self.controller.bootstrap_servers.len()).max(1)
     }
 }
 

@@ -241,7 +241,6 @@ fn contradictions_name_both_places() {
             &["makes this node no controller", "has a voter 1"],
         ),
         (&[("process.roles", "broker")], &["nothing says who its controllers are"]),
-        (&[("controller.quorum.bootstrap.servers", "a:1,b:2")], &["names several controllers, but not who they are"]),
         (
             &[("listeners", "PLAINTEXT://:9092"), ("advertised.listeners", "EXTERNAL://a:9092")],
             &["advertised.listeners=EXTERNAL://a:9092", "listeners=PLAINTEXT://:9092", "lacks"],

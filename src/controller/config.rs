@@ -19,11 +19,11 @@ pub struct ControllerConfig {
     /// `cluster.id` when it was configured or kept from an earlier life; the node that forms the quorum draws one
     /// otherwise.
     pub cluster_id: Option<String>,
-    /// `node.id`.
-    pub node_id: i32,
+    /// `node.id` and where the other controllers reach this one, unless `voters` says otherwise.
+    pub own: VoterAddress,
     /// The bound controller listener.
     pub listener: TcpListener,
-    /// `controller.quorum.voters`, this node among them.
+    /// `controller.quorum.voters`, or the addresses of `controller.quorum.bootstrap.servers`.
     pub voters: Vec<VoterAddress>,
     /// When silent brokers are fenced.
     pub liveness: LivenessLimits,
@@ -40,7 +40,7 @@ pub struct ControllerConfig {
 impl fmt::Debug for ControllerConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ControllerConfig")
-            .field("node_id", &self.node_id)
+            .field("own", &self.own)
             .field("directory_id", &self.directory_id)
             .field("data_dir", &self.data_dir)
             .field("cluster_id", &self.cluster_id)

@@ -30,8 +30,8 @@ const BATCH_COMMAND_BYTES_MAX: usize = 256 << 10;
 pub enum Submitted {
     /// The quorum's answer.
     Reply(Box<MetadataReply>),
-    /// Nothing was done, or nobody can tell: ask the leader (its `node.id`, when known).
-    NotController(Option<i32>),
+    /// Nothing was done, or nobody can tell: ask the leader.
+    NotController,
 }
 
 /// Puts commands into the queue. Cheap to clone.
@@ -64,15 +64,9 @@ impl CommandQueue {
         draw(&mut command);
         let (answer, outcome) = oneshot::channel();
         if !self.leadership.borrow().leads || self.sender.send(Submission { command, answer }).await.is_err() {
-            return self.not_controller();
+            return Submitted::NotController;
         }
-        outcome.await.unwrap_or_else(|_| self.not_controller())
-    }
-
-    /// The answer of a node that does not lead.
-    pub fn not_controller(&self) -> Submitted {
-        let leadership = self.leadership.borrow();
-        Submitted::NotController(leadership.leader_node_id.filter(|_| !leadership.leads))
+        outcome.await.unwrap_or(Submitted::NotController)
     }
 }
 
@@ -132,17 +126,25 @@ impl Decider {
 
     async fn carry_out(&mut self, batch: Vec<Submission>) -> Result<(), ControllerError> {
         if !self.is_ready().await? {
-            self.refuse(batch);
+            refuse(batch);
             return Ok(());
         }
         let commands = batch.iter().map(|submission| &submission.command);
         let (replies, base_index, records) = self.decide(commands);
-        let carried_out = match records.is_empty() {
-            true => self.quorum.confirm_leadership().await,
-            false => self.quorum.propose(base_index, records).await? == Proposed::Replayed,
+        let carry_out = async {
+            match records.is_empty() {
+                true => Ok::<_, ControllerError>(self.quorum.confirm_leadership().await),
+                false => Ok(self.quorum.propose(base_index, records).await? == Proposed::Replayed),
+            }
+        };
+        let mut leadership = self.leadership.clone();
+        let carried_out = tokio::select! {
+            carried_out = carry_out => carried_out?,
+            // Cut off from the others: the batch may still be committed, but nobody here will wait for it.
+            _ = leadership.wait_for(|leadership| !leadership.leads) => false,
         };
         if !carried_out {
-            self.refuse(batch);
+            refuse(batch);
             return Ok(());
         }
         for (submission, reply) in batch.into_iter().zip(replies) {
@@ -192,13 +194,11 @@ impl Decider {
         let (_, base_index, records) = self.decide([&command].into_iter());
         Ok(self.quorum.propose(base_index, records).await? == Proposed::Replayed)
     }
+}
 
-    fn refuse(&self, batch: Vec<Submission>) {
-        let leadership = *self.leadership.borrow();
-        let leader = leadership.leader_node_id.filter(|_| !leadership.leads);
-        for submission in batch {
-            let _ = submission.answer.send(Submitted::NotController(leader));
-        }
+fn refuse(batch: Vec<Submission>) {
+    for submission in batch {
+        let _ = submission.answer.send(Submitted::NotController);
     }
 }
 

@@ -12,16 +12,24 @@ pub struct Identity {
     pub node_id: i32,
     /// `directory.id` of the metadata log's data directory.
     pub directory_id: DirectoryId,
-    /// `controller.quorum.voters`.
+    /// `controller.quorum.voters`, or `controller.quorum.bootstrap.servers` without their ids.
     pub voters: Vec<VoterAddress>,
+    /// Where the others reach this controller.
+    pub own: VoterAddress,
     cluster_id: OnceLock<String>,
 }
 
 impl Identity {
     /// An identity; the cluster's id when it is known already.
-    pub fn new(node_id: i32, directory_id: DirectoryId, voters: Vec<VoterAddress>, cluster_id: Option<String>) -> Self {
+    pub fn new(
+        own: VoterAddress,
+        directory_id: DirectoryId,
+        voters: Vec<VoterAddress>,
+        cluster_id: Option<String>,
+    ) -> Self {
         let cluster_id = cluster_id.map_or_else(OnceLock::new, OnceLock::from);
-        Self { node_id, directory_id, voters, cluster_id }
+        let own = voters.iter().find(|voter| voter.node_id == own.node_id).cloned().unwrap_or(own);
+        Self { node_id: own.node_id, directory_id, voters, own, cluster_id }
     }
 
     /// The Raft id: 64 bits of the directory's id.
@@ -39,9 +47,10 @@ impl Identity {
         self.cluster_id.get_or_init(|| cluster_id.to_owned()) == cluster_id
     }
 
-    /// This node's own entry among the voters.
-    pub fn own_address(&self) -> Option<&VoterAddress> {
-        self.voters.iter().find(|voter| voter.node_id == self.node_id)
+    /// Where a member of the quorum is reached. The configuration is newer than what the quorum was once told.
+    pub fn address_of(&self, member: &VoterAddress) -> VoterAddress {
+        let configured = std::iter::once(&self.own).chain(&self.voters);
+        configured.into_iter().find(|voter| voter.node_id == member.node_id).unwrap_or(member).clone()
     }
 
     /// Refuses a message for another cluster. A sender that does not know its cluster yet sends none.
@@ -57,7 +66,7 @@ impl Identity {
 
     /// Refuses a message for another node.
     pub fn check_node_id(&self, node_id: i32) -> Result<(), String> {
-        if node_id == self.node_id {
+        if [self.node_id, VoterAddress::UNKNOWN].contains(&node_id) {
             return Ok(());
         }
         Err(format!(

@@ -21,6 +21,7 @@ mod identity;
 mod leader_balance;
 mod liveness;
 mod raft;
+mod seats;
 mod service;
 mod sessions;
 mod start;

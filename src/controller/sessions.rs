@@ -92,8 +92,8 @@ impl Sessions {
             error_code: error.code().into(),
             fenced,
             should_shut_down,
-            leader_node_id: leadership.leader_node_id.unwrap_or(-1),
             broker_epoch: heartbeat.broker_epoch,
+            ..HeartbeatReply::default()
         }
     }
 

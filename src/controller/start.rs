@@ -42,6 +42,7 @@ pub struct Controller;
 pub struct ControllerHandle {
     listen_address: SocketAddr,
     quorum: Arc<Quorum>,
+    formation: Arc<Formation>,
     leadership: watch::Receiver<Leadership>,
     faults: FaultReport,
     stopping: CancellationToken,
@@ -68,7 +69,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     config.listener.set_nonblocking(true).map_err(ControllerError::Listener)?;
     let listener = TcpListener::from_std(config.listener).map_err(ControllerError::Listener)?;
     let listen_address = listener.local_addr().map_err(ControllerError::Listener)?;
-    let identity = Identity::new(config.node_id, config.directory_id, config.voters, config.cluster_id);
+    let identity = Identity::new(config.own, config.directory_id, config.voters, config.cluster_id);
     let identity = Arc::new(identity);
     let (times, between_snapshots) = (config.raft_times, config.entries_between_snapshots);
     let quorum = Quorum::open(&config.data_dir, identity.clone(), times, between_snapshots, &faults).await?;
@@ -115,7 +116,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         spawn_or_abort(&control, "controller commands", decider.run()),
         spawn_or_abort(&control, "broker sessions", async move { sessions.run().await }),
         spawn_or_abort(&control, "quorum formation", {
-            let faults = faults.clone();
+            let (formation, faults) = (formation.clone(), faults.clone());
             async move {
                 if let Err(error) = formation.run().await {
                     faults.report(error);
@@ -126,7 +127,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
     tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
     let server = Some(server);
-    Ok(ControllerHandle { listen_address, quorum, leadership, faults, stopping, tasks, server, control })
+    Ok(ControllerHandle { listen_address, quorum, formation, leadership, faults, stopping, tasks, server, control })
 }
 
 /// Serves until told to stop; open streams are ended then.
@@ -162,10 +163,11 @@ impl ControllerHandle {
         self.listen_address
     }
 
-    /// Waits until this node belongs to a quorum that has named its cluster, and returns the cluster's id.
+    /// Waits until this node has its place in a quorum that has named its cluster, and returns the cluster's id.
     pub async fn formed(&self) -> Result<String, Arc<ControllerError>> {
         let mut index = self.quorum.applied().index_changes();
         let named = async {
+            self.formation.settled().await;
             loop {
                 index.borrow_and_update();
                 if let Some(cluster_id) = self.quorum.applied().image().cluster_id() {

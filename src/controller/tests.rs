@@ -35,7 +35,7 @@ fn controller_config(data_dir: &Path, listener: TcpListener, voters: Vec<VoterAd
         data_dir: data_dir.to_owned(),
         directory_id: DIRECTORY,
         cluster_id: None,
-        node_id: 1,
+        own: VoterAddress { node_id: 1, ..voters[0].clone() },
         listener,
         voters,
         liveness: LivenessLimits { session_timeout_ms: 60_000, grace_ms: 100 },
@@ -278,7 +278,7 @@ async fn start_three() -> (Vec<ControllerHandle>, Vec<VoterAddress>, Vec<TempDir
     for ((listener, _), node_id) in bound {
         let directory = TempDir::new().unwrap();
         let mut config = controller_config(directory.path(), listener, voters.clone());
-        config.node_id = node_id;
+        config.own = voters[node_id as usize - 1].clone();
         config.directory_id = DirectoryId(Uuid([node_id as u8; 16]));
         controllers.push(Controller::start(config, &Handle::current()).await.unwrap());
         directories.push(directory);

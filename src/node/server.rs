@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
+use crate::cluster::VoterAddress;
 use crate::config::{Listener, NetworkConfig, ServerConfig};
 use crate::controller::{Controller, ControllerConfig, ControllerHandle};
 
@@ -198,15 +199,17 @@ async fn start_controller(
     config: &ServerConfig,
     directory: &OwnedDirectory,
     bound: Bound,
-    voters: &[crate::cluster::VoterAddress],
+    voters: &[VoterAddress],
     runners: &Runners,
 ) -> Result<ControllerRole, NodeError> {
     let address = bound.advertised();
+    let own =
+        VoterAddress { node_id: config.node.node_id, host: bound.advertised_host(), port: bound.advertised_port() };
     let controller = ControllerConfig {
         data_dir: directory.path().to_owned(),
         directory_id: directory.id(),
         cluster_id: directory.cluster_id().map(str::to_owned).or_else(|| config.node.cluster_id.clone()),
-        node_id: config.node.node_id,
+        own,
         listener: bound.socket,
         voters: voters.to_vec(),
         liveness: settings::liveness(config),

@@ -26,7 +26,8 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The voters; a node that was told of none is the only one, at the port its controller listens on.
+/// The voters, or where they are found; a node that was told of nobody is the only one, at the port its controller
+/// listens on.
 pub(super) fn voters(config: &ServerConfig, controller: Option<&Bound>) -> Vec<VoterAddress> {
     let configured = config.controller.voters.iter();
     let mut voters: Vec<_> = configured
@@ -38,6 +39,14 @@ pub(super) fn voters(config: &ServerConfig, controller: Option<&Bound>) -> Vec<V
         && (only.host.as_str(), only.port).to_socket_addrs().is_err()
     {
         only.host = bound.reachable_host();
+    }
+    if voters.is_empty() {
+        let server = |(host, port): &(String, u16)| VoterAddress {
+            node_id: VoterAddress::UNKNOWN,
+            host: host.clone(),
+            port: *port,
+        };
+        voters.extend(config.controller.bootstrap_servers.iter().map(server));
     }
     if voters.is_empty() {
         voters.extend(controller.map(|bound| VoterAddress {

@@ -13,5 +13,6 @@ mod lifecycle;
 mod probe;
 mod quorum;
 mod replication;
+mod seats;
 mod startup;
 mod traps;

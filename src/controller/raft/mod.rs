@@ -3,6 +3,7 @@
 mod entry_log;
 mod log_store;
 mod log_writer;
+mod members;
 mod network;
 mod quorum;
 mod quorum_state;
@@ -10,6 +11,7 @@ mod snapshot;
 mod state_machine;
 mod types;
 
+pub use members::{ChangeError, Membership};
 pub use network::MESSAGE_BYTES_MAX;
 pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
 pub use snapshot::{AppliedState, snapshot_header, state_of_header};

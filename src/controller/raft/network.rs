@@ -21,6 +21,7 @@ use super::types::{
     vote_to_wire,
 };
 use crate::clock;
+use crate::cluster::VoterAddress;
 use crate::controller::identity::Identity;
 use crate::rpc::raft as wire;
 use crate::rpc::raft::raft_client::RaftClient;
@@ -28,6 +29,9 @@ use crate::rpc::raft::raft_client::RaftClient;
 /// Longest message between voters.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+/// A connection that answers no ping for so long is dead: a peer that was cut off is dialled anew when it is back.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(1);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(1);
 const SNAPSHOT_CHUNK_BYTES: usize = 256 << 10;
 /// How soon an unreachable peer is tried again.
 const UNREACHABLE_PAUSE: Duration = Duration::from_millis(100);
@@ -110,9 +114,15 @@ impl Peer {
         }
     }
 
+    fn address(&self) -> VoterAddress {
+        let voter = &self.voter;
+        let known = VoterAddress { node_id: voter.node_id, host: voter.host.clone(), port: voter.port };
+        self.identity.address_of(&known)
+    }
+
     async fn client(&mut self) -> Result<&mut RaftClient<Channel>, CallError> {
         if self.client.is_none() {
-            let channel = dial(&self.voter).await.map_err(CallError::Unreachable)?;
+            let channel = dial(&self.address()).await.map_err(CallError::Unreachable)?;
             let client = RaftClient::new(channel)
                 .max_decoding_message_size(MESSAGE_BYTES_MAX)
                 .max_encoding_message_size(MESSAGE_BYTES_MAX);
@@ -254,11 +264,14 @@ async fn send_chunks(
     Ok(())
 }
 
-async fn dial(voter: &Voter) -> Result<Channel, tonic::transport::Error> {
+async fn dial(voter: &VoterAddress) -> Result<Channel, tonic::transport::Error> {
     let host = if voter.host.contains(':') { format!("[{}]", voter.host) } else { voter.host.clone() };
     Endpoint::from_shared(format!("http://{host}:{}", voter.port))?
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_nodelay(true)
+        .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+        .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
+        .keep_alive_while_idle(true)
         .connect()
         .await
 }

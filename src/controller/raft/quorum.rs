@@ -29,6 +29,9 @@ use crate::rpc::raft as wire;
 const DIRECTORY: &str = "__cluster_metadata-0";
 /// Entries kept behind a snapshot for followers that lag a little.
 const ENTRIES_KEPT: u64 = 1_000;
+/// So many election timeouts a leader goes on without an answer from a majority. openraft's leaders never step down by
+/// themselves; others may have elected a new one long before.
+const ELECTIONS_WITHOUT_ACK: u64 = 4;
 const INSTALL_SNAPSHOT_TIMEOUT_MS: u64 = 30_000;
 
 /// What became of a proposed batch.
@@ -71,7 +74,7 @@ pub struct MemberState {
 
 /// The quorum's machine on this node.
 pub struct Quorum {
-    raft: Raft<MetadataRaft>,
+    pub(super) raft: Raft<MetadataRaft>,
     log: LogStore<OsDisk>,
     snapshots: Arc<SnapshotStore<OsDisk>>,
     /// Fed by the state machine, closed here.
@@ -79,6 +82,8 @@ pub struct Quorum {
     applied: AppliedMetadata,
     activity: Arc<PeerActivity>,
     identity: Arc<Identity>,
+    /// A leader that no majority has answered for so long does not act as one.
+    ack_patience_ms: u64,
 }
 
 impl Quorum {
@@ -106,7 +111,8 @@ impl Quorum {
         let raft = Raft::new(identity.raft_id(), config, network, log.clone(), machine)
             .await
             .map_err(|fatal| ControllerError::Raft(fatal.to_string()))?;
-        Ok(Self { raft, log, snapshots, materialised, applied, activity, identity })
+        let ack_patience_ms = times.election_timeout_max_ms * ELECTIONS_WITHOUT_ACK;
+        Ok(Self { raft, log, snapshots, materialised, applied, activity, identity, ack_patience_ms })
     }
 
     /// The applied metadata.
@@ -134,7 +140,20 @@ impl Quorum {
 
     /// Who leads, as it changes.
     pub fn leadership(&self) -> Leadership {
-        leadership(&self.raft.metrics().borrow())
+        self.judge_leadership(&self.raft.metrics().borrow())
+    }
+
+    fn judge_leadership(&self, metrics: &openraft::RaftMetrics<RaftId, Voter>) -> Leadership {
+        let leader =
+            metrics.current_leader.and_then(|id| metrics.membership_config.membership().get_node(&id).cloned());
+        let is_alone = metrics.membership_config.voter_ids().count() <= 1;
+        let cut_off =
+            !is_alone && metrics.millis_since_quorum_ack.is_some_and(|silence| silence > self.ack_patience_ms);
+        Leadership {
+            term: metrics.current_term,
+            leader_node_id: leader.map(|voter| voter.node_id).filter(|_| !cut_off),
+            leads: metrics.state == ServerState::Leader && !cut_off,
+        }
     }
 
     /// Follows leadership into `changes` until the machine stops; the reason it gives.
@@ -146,7 +165,7 @@ impl Quorum {
                 if let Err(fatal) = &metrics.running_state {
                     return ControllerError::Raft(fatal.to_string());
                 }
-                let now = leadership(&metrics);
+                let now = self.judge_leadership(&metrics);
                 changes.send_if_modified(|before| std::mem::replace(before, now) != now);
             }
             if metrics.changed().await.is_err() {
@@ -296,15 +315,6 @@ fn check(file: SnapshotFile) -> Result<(super::snapshot::SnapshotMeta, SnapshotF
     load(&file).map_err(PeerError::Damaged)?;
     let meta = read_header(&file).map_err(PeerError::Damaged)?;
     Ok((meta, file))
-}
-
-fn leadership(metrics: &openraft::RaftMetrics<RaftId, Voter>) -> Leadership {
-    let leader = metrics.current_leader.and_then(|id| metrics.membership_config.membership().get_node(&id).cloned());
-    Leadership {
-        term: metrics.current_term,
-        leader_node_id: leader.map(|voter| voter.node_id),
-        leads: metrics.state == ServerState::Leader,
-    }
 }
 
 /// The store and the configuration must agree on the cluster; whichever knows it tells the other.

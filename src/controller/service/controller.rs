@@ -11,13 +11,15 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::wrong_target;
 use crate::clock;
+use crate::cluster::VoterAddress;
 use crate::controller::feed::AppliedMetadata;
 use crate::controller::feed_messages::messages;
 use crate::controller::handle::{CommandQueue, Submitted};
 use crate::controller::identity::Identity;
-use crate::controller::raft::{Leadership, MemberState, Quorum};
+use crate::controller::raft::{Leadership, MemberState, Quorum, Voter};
+use crate::controller::seats::{SeatError, Seats, member_from_wire, member_to_wire};
 use crate::controller::sessions::Sessions;
-use crate::metadata::uuid_bytes;
+use crate::metadata::{uuid_bytes, uuid_from_bytes};
 use crate::model::{BrokerEpoch, BrokerId};
 use crate::rpc::controller as wire;
 use crate::rpc::controller::controller_server::Controller;
@@ -34,6 +36,7 @@ pub struct ControllerService {
     quorum: Arc<Quorum>,
     commands: CommandQueue,
     sessions: Arc<Sessions>,
+    seats: Arc<Seats>,
     leadership: watch::Receiver<Leadership>,
     /// Ends all streams.
     stopping: CancellationToken,
@@ -53,7 +56,8 @@ impl ControllerService {
         stopping: CancellationToken,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        Self { identity, quorum, commands, sessions, leadership, stopping, streams }
+        let seats = Arc::new(Seats::new(identity.clone(), quorum.clone()));
+        Self { identity, quorum, commands, sessions, seats, leadership, stopping, streams }
     }
 
     fn check(&self, envelope: Option<&wire::Envelope>) -> Result<(), Status> {
@@ -65,9 +69,17 @@ impl ControllerService {
         permit.map_err(|_| Status::resource_exhausted(format!("{STREAMS_MAX} streams are open already")))
     }
 
+    fn leads(&self) -> bool {
+        self.leadership.borrow().leads
+    }
+
     fn not_controller(&self) -> wire::NotController {
-        let leader = self.leadership.borrow().leader_node_id;
-        wire::NotController { leader_node_id: leader.unwrap_or(-1) }
+        not_controller(*self.leadership.borrow())
+    }
+
+    fn place(&self, kind: wire::place::Kind) -> wire::Place {
+        let members = self.quorum.membership().all().map(member_to_wire).collect();
+        wire::Place { kind: kind.into(), members }
     }
 
     fn describe(&self) -> Option<wire::QuorumDescription> {
@@ -91,11 +103,7 @@ impl Controller for ControllerService {
 
     async fn probe(&self, request: Request<wire::ProbeRequest>) -> Result<Response<wire::ProbeResponse>, Status> {
         self.check(request.get_ref().envelope.as_ref())?;
-        let voters = self.identity.voters.iter().map(|voter| wire::VoterAddress {
-            node_id: voter.node_id,
-            host: voter.host.clone(),
-            port: voter.port.into(),
-        });
+        let voters = self.identity.voters.iter().map(wire::VoterAddress::from);
         Ok(Response::new(wire::ProbeResponse {
             node_id: self.identity.node_id,
             directory_id: uuid_bytes(self.identity.directory_id.0),
@@ -103,6 +111,7 @@ impl Controller for ControllerService {
             blank: self.quorum.is_blank(),
             voters: voters.collect(),
             leader_node_id: self.leadership.borrow().leader_node_id.unwrap_or(-1),
+            quorum: voters_of(&self.identity, &self.quorum),
         }))
     }
 
@@ -116,9 +125,7 @@ impl Controller for ControllerService {
         use wire::submit_response::Result as Wire;
         let result = match self.commands.submit(command).await {
             Submitted::Reply(reply) => Wire::Reply(*reply),
-            Submitted::NotController(leader) => {
-                Wire::NotController(wire::NotController { leader_node_id: leader.unwrap_or(-1) })
-            }
+            Submitted::NotController => Wire::NotController(self.not_controller()),
         };
         Ok(Response::new(wire::SubmitResponse { result: Some(result) }))
     }
@@ -129,9 +136,16 @@ impl Controller for ControllerService {
     ) -> Result<Response<Self::HeartbeatsStream>, Status> {
         let permit = self.stream_permit()?;
         let (replies, stream) = mpsc::channel(QUEUED_MAX);
-        let (identity, sessions, stopping) = (self.identity.clone(), self.sessions.clone(), self.stopping.clone());
+        let stopping = self.stopping.clone();
+        let control = ControlStream {
+            identity: self.identity.clone(),
+            quorum: self.quorum.clone(),
+            sessions: self.sessions.clone(),
+            leadership: self.leadership.clone(),
+            heartbeats: request.into_inner(),
+            replies,
+        };
         tokio::spawn(async move {
-            let control = ControlStream { identity, sessions, heartbeats: request.into_inner(), replies };
             tokio::select! {
                 () = control.run() => {}
                 () = stopping.cancelled() => {}
@@ -170,12 +184,59 @@ impl Controller for ControllerService {
         let result = self.describe().map_or_else(|| Wire::NotController(self.not_controller()), Wire::Description);
         Ok(Response::new(wire::DescribeQuorumResponse { result: Some(result) }))
     }
+
+    async fn announce(
+        &self,
+        request: Request<wire::AnnounceRequest>,
+    ) -> Result<Response<wire::AnnounceResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.envelope.as_ref())?;
+        let member = request.member.as_ref().and_then(member_from_wire);
+        let member = member.ok_or_else(|| Status::invalid_argument("the member is missing or makes no sense"))?;
+        use wire::announce_response::Result as Wire;
+        let placed = match self.leads() {
+            true => self.seats.on_announced(member).await,
+            false => Err(SeatError::NotLeader),
+        };
+        let result = match placed {
+            Ok(kind) => Wire::Place(self.place(kind)),
+            Err(SeatError::NotLeader) => Wire::NotController(self.not_controller()),
+            Err(error @ SeatError::Refused { .. }) => Wire::Refused(error.to_string()),
+        };
+        Ok(Response::new(wire::AnnounceResponse { result: Some(result) }))
+    }
+
+    async fn change_voters(
+        &self,
+        request: Request<wire::ChangeVotersRequest>,
+    ) -> Result<Response<wire::ChangeVotersResponse>, Status> {
+        let request = request.into_inner();
+        self.check(request.envelope.as_ref())?;
+        let directory_id = uuid_from_bytes(&request.directory_id);
+        use wire::change_voters_request::Change;
+        use wire::change_voters_response::{Outcome, Result as Wire};
+        let changed = match request.change() {
+            _ if !self.leads() => Err(SeatError::NotLeader),
+            Change::Add => self.seats.add(request.node_id, directory_id).await,
+            Change::Remove => self.seats.remove(request.node_id, directory_id).await,
+        };
+        let result = match changed {
+            Ok(()) => Wire::Outcome(Outcome::default()),
+            Err(SeatError::NotLeader) => Wire::NotController(self.not_controller()),
+            Err(SeatError::Refused { code, message }) => {
+                Wire::Outcome(Outcome { error_code: code.code().into(), error_message: message })
+            }
+        };
+        Ok(Response::new(wire::ChangeVotersResponse { result: Some(result) }))
+    }
 }
 
 /// One broker's control stream.
 struct ControlStream {
     identity: Arc<Identity>,
+    quorum: Arc<Quorum>,
     sessions: Arc<Sessions>,
+    leadership: watch::Receiver<Leadership>,
     heartbeats: Streaming<wire::Heartbeat>,
     replies: mpsc::Sender<Result<wire::HeartbeatReply, Status>>,
 }
@@ -184,13 +245,30 @@ impl ControlStream {
     /// Answers heartbeats until the stream breaks, which counts against the broker it spoke for last.
     async fn run(mut self) {
         let stream = self.sessions.open_stream();
-        let mut spoke_for = None;
-        while let Ok(Some(heartbeat)) = self.heartbeats.message().await {
+        let mut spoke_for: Option<(BrokerId, BrokerEpoch)> = None;
+        loop {
+            let heartbeat = tokio::select! {
+                heartbeat = self.heartbeats.message() => heartbeat,
+                // A broker whose leader hangs should not have to wait for its next heartbeat.
+                changed = self.leadership.changed() => match (changed, spoke_for) {
+                    (Ok(()), Some((_, broker_epoch))) => {
+                        let reply = wire::HeartbeatReply { broker_epoch: broker_epoch.0, ..Default::default() };
+                        if self.replies.send(Ok(self.with_quorum(reply))).await.is_err() {
+                            break;
+                        }
+                        continue;
+                    }
+                    (Ok(()), None) => continue,
+                    (Err(_), _) => break,
+                },
+            };
+            let Ok(Some(heartbeat)) = heartbeat else { break };
             let reply = match check(&self.identity, heartbeat.envelope.as_ref()) {
                 Ok(envelope) => {
                     let broker = BrokerId(envelope.source_node_id);
                     spoke_for = Some((broker, BrokerEpoch(heartbeat.broker_epoch)));
-                    Ok(self.sessions.on_heartbeat(broker, &heartbeat, stream).await)
+                    let reply = self.sessions.on_heartbeat(broker, &heartbeat, stream).await;
+                    Ok(self.with_quorum(reply))
                 }
                 Err(status) => Err(status),
             };
@@ -202,6 +280,32 @@ impl ControlStream {
             self.sessions.on_stream_broken(broker, broker_epoch, stream);
         }
     }
+
+    /// Adds what this voter knows of the quorum.
+    fn with_quorum(&self, reply: wire::HeartbeatReply) -> wire::HeartbeatReply {
+        let known = not_controller(*self.leadership.borrow());
+        wire::HeartbeatReply {
+            leader_node_id: known.leader_node_id,
+            leader_epoch: known.leader_epoch,
+            voters: voters_of(&self.identity, &self.quorum),
+            ..reply
+        }
+    }
+}
+
+/// Who leads instead, as a hint.
+fn not_controller(leadership: Leadership) -> wire::NotController {
+    wire::NotController {
+        leader_node_id: leadership.leader_node_id.unwrap_or(-1),
+        leader_epoch: i64::try_from(leadership.term).unwrap_or(i64::MAX),
+    }
+}
+
+/// The voters and where they are reached.
+fn voters_of(identity: &Identity, quorum: &Quorum) -> Vec<wire::VoterAddress> {
+    let address = |voter: &Voter| VoterAddress { node_id: voter.node_id, host: voter.host.clone(), port: voter.port };
+    let membership = quorum.membership();
+    membership.voters().map(|voter| (&identity.address_of(&address(voter))).into()).collect()
 }
 
 /// Sends what follows `index`, for ever, or until the receiver goes away.

@@ -7,7 +7,10 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
-use ottla::protocol::{DescribeClusterRequest, DescribeQuorumPartition, DescribeQuorumRequest, DescribeQuorumTopic};
+use ottla::protocol::{
+    DescribeClusterRequest, DescribeQuorumPartition, DescribeQuorumPartitionResponse, DescribeQuorumRequest,
+    DescribeQuorumTopic,
+};
 use tempfile::TempDir;
 
 use super::{Connection, Node, Process, Setup, eventually};
@@ -19,18 +22,26 @@ const CONTROLLER_PORT: u16 = 9093;
 pub struct Plan {
     /// Per node, from node 1 on: `process.roles`.
     roles: Vec<&'static str>,
+    /// Whether `controller.quorum.voters` says who votes, or only where they are found.
+    named_voters: bool,
     settings: Vec<(String, String)>,
 }
 
 impl Plan {
+    /// Has the nodes find each other by `controller.quorum.bootstrap.servers` alone.
+    pub fn without_voter_ids(mut self) -> Self {
+        self.named_voters = false;
+        self
+    }
+
     /// Nodes that are broker and controller at once.
     pub fn combined(nodes: usize) -> Self {
-        Self { roles: vec!["broker,controller"; nodes], settings: Vec::new() }
+        Self { roles: vec!["broker,controller"; nodes], named_voters: true, settings: Vec::new() }
     }
 
     /// Controllers from node 1 on, then brokers.
     pub fn isolated(controllers: usize, brokers: usize) -> Self {
-        let mut plan = Self { roles: vec!["controller"; controllers], settings: Vec::new() };
+        let mut plan = Self { roles: vec!["controller"; controllers], named_voters: true, settings: Vec::new() };
         plan.roles.resize(controllers + brokers, "broker");
         plan
     }
@@ -49,8 +60,15 @@ impl Plan {
         let is_voter = |index: &usize| self.roles[*index].contains("controller");
         let voters: Vec<String> = (0..nodes)
             .filter(is_voter)
-            .map(|index| format!("{}@{}:{CONTROLLER_PORT}", index + 1, hosts[index]))
+            .map(|index| match self.named_voters {
+                true => format!("{}@{}:{CONTROLLER_PORT}", index + 1, hosts[index]),
+                false => format!("{}:{CONTROLLER_PORT}", hosts[index]),
+            })
             .collect();
+        let voters_key = match self.named_voters {
+            true => "controller.quorum.voters",
+            false => "controller.quorum.bootstrap.servers",
+        };
         let slots = (0..nodes).map(|index| {
             let (host, roles) = (&hosts[index], self.roles[index]);
             let home = directory.path().join(format!("node-{}", index + 1));
@@ -60,7 +78,7 @@ impl Plan {
                 .set("process.roles", roles)
                 .set("listeners", &listeners(host, roles))
                 .set("controller.listener.names", "CONTROLLER")
-                .set("controller.quorum.voters", &voters.join(","));
+                .set(voters_key, &voters.join(","));
             for (key, value) in &self.settings {
                 setup = setup.set(key, value);
             }
@@ -232,6 +250,11 @@ impl Cluster {
         self.slots.iter().map(|slot| slot.address.as_str()).collect::<Vec<_>>().join(",")
     }
 
+    /// Waits until the log of a node that runs says something.
+    pub fn await_log(&self, node: i32, text: &str) {
+        self.process(node).await_log(text);
+    }
+
     /// A connection to a broker.
     pub fn connect(&self, node: i32) -> Connection {
         Connection::open(self.address(node))
@@ -250,12 +273,20 @@ impl Cluster {
     pub fn quorum_leader(&self, asked: i32) -> (i32, i32) {
         let mut connection = self.connect(asked);
         eventually("the quorum has a leader", || {
-            let partitions = vec![DescribeQuorumPartition { partition_index: 0 }];
-            let topic = DescribeQuorumTopic { topic_name: "__cluster_metadata".to_owned(), partitions };
-            let response = connection.send(1, &DescribeQuorumRequest { topics: vec![topic] });
-            let partition = &response.topics[0].partitions[0];
+            let partition = describe_quorum(&mut connection);
             (!partition.error_code.is_error()).then_some((partition.leader_id, partition.leader_epoch))
         })
+    }
+
+    /// Waits until exactly these controllers vote, as `asked`, a broker, tells it.
+    pub fn await_voters(&self, asked: i32, expected: &[i32]) {
+        let mut connection = self.connect(asked);
+        eventually(&format!("{expected:?} vote"), || {
+            let partition = describe_quorum(&mut connection);
+            let mut voters: Vec<i32> = partition.current_voters.iter().map(|voter| voter.replica_id).collect();
+            voters.sort_unstable();
+            (!partition.error_code.is_error() && voters == expected).then_some(())
+        });
     }
 
     /// Waits until `asked`, a broker, counts exactly these brokers as alive.
@@ -284,4 +315,10 @@ impl Cluster {
     fn slot_mut(&mut self, node: i32) -> &mut Slot {
         &mut self.slots[usize::try_from(node - 1).expect("node ids begin with 1")]
     }
+}
+
+fn describe_quorum(connection: &mut Connection) -> DescribeQuorumPartitionResponse {
+    let partitions = vec![DescribeQuorumPartition { partition_index: 0 }];
+    let topic = DescribeQuorumTopic { topic_name: "__cluster_metadata".to_owned(), partitions };
+    connection.send(1, &DescribeQuorumRequest { topics: vec![topic] }).topics.remove(0).partitions.remove(0)
 }
