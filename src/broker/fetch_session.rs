@@ -8,8 +8,10 @@
 //! (id, n > 0)                     incremental; n counts up by one, after i32::MAX comes 1
 //! ```
 //!
-//! At most `max.incremental.fetch.session.cache.slots` sessions are kept; the least recently used makes room. When none can be evicted
-//! (all used within [`EVICTION_MIN_MS`]) the fetch is answered without a session.
+//! At most `max.incremental.fetch.session.cache.slots` sessions are kept; the least recently used makes room. When none
+//! can be evicted (all used within [`EVICTION_MIN_MS`]) the fetch is answered without a session. A follower's session
+//! never makes room for a consumer's, and takes that of one however lately it was used: replication must not get slower
+//! by the number of consumers.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -183,6 +185,7 @@ struct Slot {
     session: Arc<Mutex<Session>>,
     last_used: Monotonic,
     partitions: usize,
+    of_follower: bool,
 }
 
 /// What a Fetch request says of sessions.
@@ -196,6 +199,8 @@ pub struct SessionRequest {
     pub partitions: Vec<(FetchKey, FetchPartition)>,
     /// Partitions to drop from the session.
     pub forgotten: Vec<FetchKey>,
+    /// A follower asks.
+    pub of_follower: bool,
 }
 
 impl FetchSessions {
@@ -213,7 +218,7 @@ impl FetchSessions {
             if request.session_epoch < 0 || request.partitions.is_empty() {
                 return Ok(SessionContext::Sessionless(request.partitions));
             }
-            return Ok(match cache.create(&request.partitions, now) {
+            return Ok(match cache.create(&request.partitions, request.of_follower, now) {
                 Some(session) => SessionContext::New(session, request.partitions),
                 None => SessionContext::Sessionless(request.partitions),
             });
@@ -249,8 +254,13 @@ impl Cache {
         }
     }
 
-    fn create(&mut self, partitions: &[(FetchKey, FetchPartition)], now: Monotonic) -> Option<Arc<Mutex<Session>>> {
-        if !self.make_room(partitions.len(), now) {
+    fn create(
+        &mut self,
+        partitions: &[(FetchKey, FetchPartition)],
+        of_follower: bool,
+        now: Monotonic,
+    ) -> Option<Arc<Mutex<Session>>> {
+        if !self.make_room(partitions.len(), of_follower, now) {
             return None;
         }
         let id = self.unused_id();
@@ -261,7 +271,8 @@ impl Cache {
             next_first: None,
         }));
         self.partitions += partitions.len();
-        self.sessions.insert(id, Slot { session: Arc::clone(&session), last_used: now, partitions: partitions.len() });
+        let slot = Slot { session: Arc::clone(&session), last_used: now, partitions: partitions.len(), of_follower };
+        self.sessions.insert(id, slot);
         Some(session)
     }
 
@@ -274,13 +285,18 @@ impl Cache {
         }
     }
 
-    /// Evicts the least recently used sessions that are old enough; false when that does not make room.
-    fn make_room(&mut self, partitions: usize, now: Monotonic) -> bool {
+    /// Evicts the least recently used sessions that may be; false when that does not make room.
+    fn make_room(&mut self, partitions: usize, for_follower: bool, now: Monotonic) -> bool {
         while self.sessions.len() >= self.sessions_max || self.partitions + partitions > SESSION_PARTITIONS_MAX {
-            let oldest = self.sessions.iter().min_by_key(|(_, slot)| slot.last_used).map(|(&id, slot)| (id, slot));
-            match oldest {
-                Some((id, slot)) if now.since_ms(slot.last_used) >= EVICTION_MIN_MS => self.remove(id),
-                _ => return false,
+            let is_idle = |slot: &Slot| now.since_ms(slot.last_used) >= EVICTION_MIN_MS;
+            let may_go = |slot: &Slot| match slot.of_follower {
+                true => for_follower && is_idle(slot),
+                false => for_follower || is_idle(slot),
+            };
+            let evictable = self.sessions.iter().filter(|(_, slot)| may_go(slot));
+            match evictable.min_by_key(|(_, slot)| slot.last_used).map(|(&id, _)| id) {
+                Some(id) => self.remove(id),
+                None => return false,
             }
         }
         true
@@ -299,7 +315,7 @@ mod tests {
 
     fn request(session_id: i32, session_epoch: i32, partitions: &[i32]) -> SessionRequest {
         let partitions = partitions.iter().map(|&p| (key(p), FetchPartition::new(0, 1024, -1, -1, -1))).collect();
-        SessionRequest { session_id, session_epoch, partitions, forgotten: Vec::new() }
+        SessionRequest { session_id, session_epoch, partitions, forgotten: Vec::new(), of_follower: false }
     }
 
     fn news(high_watermark: Offset, has_payload: bool) -> PartitionNews {
@@ -351,5 +367,19 @@ mod tests {
         let later = Monotonic(EVICTION_MIN_MS);
         assert!(sessions.begin(request(0, 0, &[0]), later).unwrap().session_id() > 0);
         assert_eq!(sessions.inner.lock().unwrap().sessions.len(), SESSIONS_MAX);
+    }
+
+    #[test]
+    fn followers_take_the_place_of_consumers_and_never_the_other_way_round() {
+        let sessions = FetchSessions::new(2);
+        let follower = || SessionRequest { of_follower: true, ..request(0, 0, &[0]) };
+        let begin = |request| sessions.begin(request, Monotonic(0)).unwrap().session_id();
+        assert!(begin(request(0, 0, &[0])) > 0);
+        assert!(begin(request(0, 0, &[0])) > 0);
+        assert!(begin(follower()) > 0);
+        assert!(begin(follower()) > 0);
+        let much_later = Monotonic(10 * EVICTION_MIN_MS);
+        assert_eq!(sessions.begin(request(0, 0, &[0]), much_later).unwrap().session_id(), 0);
+        assert_eq!(begin(follower()), 0, "both are in use");
     }
 }

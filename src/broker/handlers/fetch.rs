@@ -94,7 +94,9 @@ fn session_request(request: &mut FetchRequest) -> SessionRequest {
             })
         })
         .collect();
-    SessionRequest { session_id: request.session_id, session_epoch: request.session_epoch, partitions, forgotten }
+    let (session_id, session_epoch) = (request.session_id, request.session_epoch);
+    let of_follower = matches!(reader(request), Reader::Follower(_));
+    SessionRequest { session_id, session_epoch, partitions, forgotten, of_follower }
 }
 
 /// What all partitions of one request share.
