@@ -98,13 +98,17 @@ pub(super) fn key_value(text: &str) -> Result<(String, String), String> {
 }
 
 /// Asks on the terminal before something is lost. Where nobody can be asked, `--yes` has to be given.
-pub(super) fn confirm(question: &str) -> Result<(), Failure> {
+pub(super) async fn confirm(question: &str) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
         return Err(Failure::usage(format!("{question} Nobody can be asked here")).next("Give --yes to do it."));
     }
     eprint!("{question} [y/N] ");
-    let mut answer = String::new();
-    io::stdin().read_line(&mut answer)?;
+    // On another thread, so that Ctrl-C ends the command while it waits.
+    let answer = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = answer.await.expect("reading a line does not panic")?;
     match answer.trim().to_lowercase().as_str() {
         "y" | "yes" => Ok(()),
         _ => Err(Failure::new(Exit::Failed, "nothing was done")),

@@ -1,6 +1,6 @@
 //! `ottla configs`.
 
-use clap::{Args, Subcommand};
+use clap::{ArgGroup, Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
@@ -72,7 +72,7 @@ struct DescribeArguments {
 }
 
 #[derive(Args, Debug)]
-#[group(id = "change", required = true, multiple = true)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)))]
 struct AlterArguments {
     #[command(flatten)]
     resource: ResourceArguments,

@@ -3,13 +3,18 @@
 //! One file or folder per command. What is done to a cluster lies in `client/`; here are arguments, output and exit
 //! codes. A command returns a [`exit::Failure`] instead of ending the process, and prints through [`output::Output`].
 
+mod bench;
+mod cluster;
 mod common;
 mod completions;
+mod config;
 mod configs;
 mod consume;
 mod exit;
 mod groups;
 mod kafka_tools;
+mod log;
+mod metadata;
 mod output;
 mod produce;
 mod server;
@@ -50,6 +55,16 @@ enum Command {
     Configs(configs::ConfigsArguments),
     /// Behaves as the command-line tools of Apache Kafka.
     Tools(kafka_tools::ToolsArguments),
+    /// Tells the state of a cluster.
+    Cluster(cluster::ClusterCommandArguments),
+    /// Looks into the files of a log, without a broker.
+    Log(log::LogArguments),
+    /// Tells the metadata in the data directory of a stopped node.
+    Metadata(metadata::MetadataArguments),
+    /// Tells the configuration that a node would start with, and explains keys.
+    Config(config::ConfigArguments),
+    /// Measures how fast a cluster takes records and gives them back.
+    Bench(bench::BenchArguments),
     /// Prints the completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Prints the version.
@@ -70,6 +85,11 @@ pub fn run() -> ExitCode {
         Command::Groups(arguments) => groups::run(arguments, output),
         Command::Configs(arguments) => configs::run(arguments, output),
         Command::Tools(arguments) => return kafka_tools::run(arguments),
+        Command::Cluster(arguments) => cluster::run(arguments, output),
+        Command::Log(arguments) => log::run(&arguments, output),
+        Command::Metadata(arguments) => metadata::run(&arguments, output),
+        Command::Config(arguments) => config::run(&arguments, output),
+        Command::Bench(arguments) => bench::run(&arguments, output),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version => version::run(output),
     })

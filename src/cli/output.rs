@@ -23,6 +23,8 @@ pub(super) enum Tone {
     Plain,
     /// The heading of a column, a title.
     Title,
+    /// As it should be.
+    Good,
     /// To be looked at.
     Warning,
     /// Wrong.
@@ -170,6 +172,7 @@ fn painted(text: &str, tone: Tone, colour: bool) -> String {
     let code = match tone {
         Tone::Plain => return text.to_owned(),
         Tone::Title => "1",
+        Tone::Good => "32",
         Tone::Warning => "33",
         Tone::Bad => "31",
     };

@@ -74,7 +74,8 @@ pub(super) fn run(arguments: ServerArguments) -> ExitCode {
     }
 }
 
-fn gather(arguments: &ServerArguments) -> Result<ServerConfig, ConfigError> {
+/// The configuration that the arguments, the file and the environment make.
+pub(super) fn gather(arguments: &ServerArguments) -> Result<ServerConfig, ConfigError> {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };

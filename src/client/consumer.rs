@@ -131,7 +131,9 @@ impl Consumer {
         }
         let mut lost = Vec::new();
         for response in responses {
-            self.take(response, &mut visit, &mut lost, &mut trouble)?;
+            if !self.take(response, &mut visit, &mut lost, &mut trouble)? {
+                break;
+            }
         }
         let moved = self.find_again(client, lost).await?;
         self.recover(client, trouble).await?;
@@ -192,13 +194,14 @@ impl Consumer {
         }
     }
 
+    /// Shows the records of one answer; false when `visit` wants no more.
     fn take(
         &mut self,
         response: FetchResponse,
         visit: &mut impl FnMut(Consumed<'_>) -> bool,
         lost: &mut Vec<TopicPartition>,
         trouble: &mut Option<ClusterError>,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<bool, ClusterError> {
         if response.error_code.is_error() {
             return Err(ClusterError::refused("reading records", response.error_code, None));
         }
@@ -208,7 +211,7 @@ impl Consumer {
                 match answer.error_code {
                     ErrorCode::None => {
                         if !self.take_partition(&partition, &answer, visit)? {
-                            return Ok(());
+                            return Ok(false);
                         }
                     }
                     ErrorCode::OffsetOutOfRange => lost.push(partition),
@@ -219,7 +222,7 @@ impl Consumer {
                 }
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Shows the records of one partition; false when `visit` wants no more.

@@ -31,6 +31,7 @@ pub use config::{ControllerConfig, RaftTimes};
 pub use error::ControllerError;
 pub use leader_balance::LeaderBalanceConfig;
 pub use liveness::LivenessLimits;
+pub use raft::{OfflineMetadata, Voter, read_offline};
 pub use start::{Controller, ControllerHandle};
 
 #[cfg(test)]

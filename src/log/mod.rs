@@ -24,6 +24,7 @@ mod flush;
 #[cfg(test)]
 mod golden_tests;
 mod index_file;
+mod inspect;
 #[cfg(test)]
 mod kafka_tools_tests;
 mod markers;
@@ -49,6 +50,10 @@ pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile, SimDisk, S
 pub use error::LogError;
 pub use file_pool::FilePool;
 pub use flush::{FlushHandle, Flushed};
+pub use inspect::{
+    IndexedOffset, IndexedTime, LogFileKind, SnapshotProducer, log_file_kind, offset_index_entries, snapshot_producers,
+    time_index_entries, transaction_index_entries,
+};
 pub use markers::{CleanShutdown, RunMarker};
 pub use meta_properties::MetaProperties;
 pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};

@@ -4,6 +4,7 @@ mod administration;
 mod bad_frames;
 mod bad_records;
 mod bad_requests;
+mod command_line;
 mod drop_in;
 mod groups;
 mod harness;

@@ -210,7 +210,9 @@ impl Reader {
         if self.exit_at_end {
             start::end_at_end(&mut self.client, &mut positions).await?;
         }
-        self.committed = positions.iter().map(|(partition, position)| (partition.clone(), position.offset)).collect();
+        // Where a partition has no offset yet, the place to begin is stored too: records that come while nobody reads
+        // are not skipped then.
+        self.committed = committed.into_iter().map(|(partition, committed)| (partition, committed.offset)).collect();
         self.consumer.assign(positions);
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(super) struct Arguments {
 
 pub(super) async fn run(client: &mut ClusterClient, arguments: &Arguments, output: &Output) -> Result<(), Failure> {
     if !arguments.yes {
-        confirm(&format!("Delete {} and its offsets?", arguments.groups.join(", ")))?;
+        confirm(&format!("Delete {} and its offsets?", arguments.groups.join(", "))).await?;
     }
     for group in &arguments.groups {
         if let Err(error) = groups::delete(client, group).await {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use serde::Serialize;
 
 use crate::cli::exit::{Exit, Failure};
@@ -14,7 +14,7 @@ use crate::client::{ClusterClient, ClusterError};
 use crate::model::{ErrorCode, Offset, TopicPartition};
 
 #[derive(Args, Debug)]
-#[group(id = "to", required = true, multiple = false)]
+#[command(group(ArgGroup::new("to").required(true)))]
 pub(super) struct Arguments {
     /// The group. One that does not exist yet gets its first offsets.
     group: String,

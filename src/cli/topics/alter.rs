@@ -1,6 +1,6 @@
 //! `ottla topics alter`.
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 
 use crate::cli::common::key_value;
 use crate::cli::exit::Failure;
@@ -10,7 +10,7 @@ use crate::client::admin::configs::{self, ConfigChange, ConfigResource};
 use crate::client::admin::topics;
 
 #[derive(Args, Debug)]
-#[group(id = "change", required = true, multiple = true)]
+#[command(group(ArgGroup::new("change").required(true).multiple(true)))]
 pub(super) struct Arguments {
     /// The topic.
     #[arg(value_name = "TOPIC")]

@@ -38,7 +38,7 @@ pub(super) async fn run(client: &mut ClusterClient, arguments: &Arguments, outpu
     let there = |topic: &String| known.topics.contains_key(topic);
     let (found, missing): (Vec<String>, Vec<String>) = arguments.topics.iter().cloned().partition(there);
     if !arguments.yes && !found.is_empty() {
-        confirm(&format!("Delete {} and all of its records?", found.join(", ")))?;
+        confirm(&format!("Delete {} and all of its records?", found.join(", "))).await?;
     }
     for topic in &found {
         topics::delete(client, topic).await?;

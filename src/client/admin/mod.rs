@@ -3,6 +3,7 @@
 //! Each function is one operation: it finds the right brokers, repeats what may be repeated, and turns a broker's
 //! refusal into a [`ClusterError`](super::ClusterError) that names what was refused.
 
+pub mod cluster;
 pub mod configs;
 pub mod groups;
 pub mod log_dirs;

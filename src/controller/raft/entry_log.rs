@@ -266,7 +266,8 @@ fn decode_stored(batch: &Batch<'_>) -> Result<wire::Entry, InvalidMessage> {
     wire::Entry::decode(value).map_err(|_| InvalidMessage("entry"))
 }
 
-fn decode(batch: &Batch<'_>) -> Result<Entry, InvalidMessage> {
+/// The entry that a batch holds.
+pub(super) fn decode(batch: &Batch<'_>) -> Result<Entry, InvalidMessage> {
     let entry = entry_from_wire(decode_stored(batch)?)?;
     let term = i64::from(batch.header.partition_leader_epoch.0);
     let same = offset(entry.log_id.index) == batch.header.base_offset && offset(entry.log_id.leader_id.term) == term;

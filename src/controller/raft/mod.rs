@@ -5,6 +5,7 @@ mod log_store;
 mod log_writer;
 mod members;
 mod network;
+mod offline;
 mod quorum;
 mod quorum_state;
 mod snapshot;
@@ -13,6 +14,7 @@ mod types;
 
 pub use members::{ChangeError, Membership};
 pub use network::MESSAGE_BYTES_MAX;
+pub use offline::{OfflineMetadata, read_offline};
 pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
 pub use snapshot::{AppliedState, snapshot_header, state_of_header};
 pub use types::{RaftId, Voter};

@@ -87,11 +87,16 @@ impl SnapshotFile {
 impl<D: Disk> SnapshotStore<D> {
     /// The snapshots of `directory`, which exists. What an interrupted write left behind is removed.
     pub fn open(disk: D, directory: PathBuf) -> Result<Self, ControllerError> {
-        let store = Self { disk, directory, next_part: AtomicU64::new(0) };
+        let store = Self::reading(disk, directory);
         for name in store.names()?.into_iter().filter(|name| name.ends_with(PART_SUFFIX)) {
             store.remove(&name)?;
         }
         Ok(store)
+    }
+
+    /// The same, and nothing is removed: for readers.
+    pub fn reading(disk: D, directory: PathBuf) -> Self {
+        Self { disk, directory, next_part: AtomicU64::new(0) }
     }
 
     /// The newest snapshot: its description and its bytes.

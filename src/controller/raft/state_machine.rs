@@ -98,7 +98,7 @@ impl<D: Disk> StateMachine<D> {
 }
 
 /// Replays a whole batch, or nothing of it counts.
-fn replay(image: &mut ClusterImage, batch: &MetadataBatch) -> Result<(), ControllerError> {
+pub(super) fn replay(image: &mut ClusterImage, batch: &MetadataBatch) -> Result<(), ControllerError> {
     for record in &batch.records {
         let index = image.applied_index() + 1;
         // Bytes that are no message at all are as unknown as a message of an unknown kind.
