@@ -24,3 +24,4 @@ pub mod protocol;
 pub mod record;
 pub mod replication;
 pub mod rpc;
+pub mod transaction;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const ROWS: &[&[&str]] = &[
     &["model"],
     &["record", "protocol", "rpc", "config", "observability", "clock"],
-    &["metadata", "replication", "group", "log"],
+    &["metadata", "replication", "group", "transaction", "log"],
     &["cluster", "client"],
     &["controller", "partition"],
     &["coordinator"],
