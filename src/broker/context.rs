@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::cluster::{BrokerLifecycle, ClusterError, ControllerCalls};
 use crate::config::StaticConfig;
-use crate::coordinator::GroupCoordinator;
+use crate::coordinator::{GroupCoordinator, LocalMarkers, TransactionCoordinator};
 use crate::metadata::ClusterImage;
 use crate::model::BrokerId;
 use crate::partition::Replicas;
@@ -13,7 +13,6 @@ use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
 
 use super::auto_create::AutoCreate;
 use super::fetch_session::FetchSessions;
-use super::producer_ids::ProducerIds;
 
 /// How long a handler waits for the controllers when the client named no time.
 pub const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,8 +37,10 @@ pub struct Context {
     pub fetch_sessions: FetchSessions,
     /// Creates topics on first use.
     pub auto_create: AutoCreate,
-    /// Hands out producer ids.
-    pub producer_ids: ProducerIds,
+    /// Transactional ids whose coordinator is here.
+    pub transactions: Arc<TransactionCoordinator>,
+    /// Ends transactions in partitions that are led here.
+    pub markers: Arc<LocalMarkers>,
 }
 
 impl Context {

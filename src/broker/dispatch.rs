@@ -3,6 +3,7 @@
 //! A row gives the API, the versions that are advertised and served, and the handler file. ApiVersions answers and
 //! docs/protocol-support.md are made from this table, so they cannot disagree with it.
 
+use std::any::Any;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
-use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, ProduceRequest};
 use crate::protocol::{self, ApiKey, DecodeError, Reader, Request, RequestHeader};
 
 use super::context::Context;
@@ -128,17 +129,19 @@ macro_rules! served {
             }
         }
 
-        fn run(context: &Arc<Context>, header: &RequestHeader, call: Call, body: &mut Reader<'_>) -> Result<Pending, BadRequest> {
+        fn run(context: &Arc<Context>, header: &RequestHeader, call: Call, body: &mut Reader<'_>) -> Result<(Pending, bool), BadRequest> {
             let context = Arc::clone(context);
             let correlation_id = header.correlation_id;
             match header.api_key {
                 $(ApiKey::$api => {
                     let request = decode::<protocol::messages::$request>(body, call.api_version)?;
-                    Ok(Box::pin(async move {
+                    let appends_at_once = appends_at_once(&request);
+                    let pending: Pending = Box::pin(async move {
                         let version = call.api_version;
                         let outcome = handlers::$handler::handle(&context, call, request).await;
                         encode::<protocol::messages::$request>(version, correlation_id, outcome.into())
-                    }))
+                    });
+                    Ok((pending, appends_at_once))
                 })*
                 other => Err(BadRequest::UnknownApi(other.code())),
             }
@@ -168,6 +171,11 @@ served! {
     DeleteRecords 0..=2 => delete_records (DeleteRecordsRequest);
     InitProducerId 0..=5 => init_producer_id (InitProducerIdRequest);
     OffsetForLeaderEpoch 2..=4 => offset_for_leader_epoch (OffsetForLeaderEpochRequest);
+    AddPartitionsToTxn 0..=5 => add_partitions_to_txn (AddPartitionsToTxnRequest);
+    AddOffsetsToTxn 0..=4 => add_offsets_to_txn (AddOffsetsToTxnRequest);
+    EndTxn 0..=5 => end_txn (EndTxnRequest);
+    WriteTxnMarkers 1..=2 => write_txn_markers (WriteTxnMarkersRequest);
+    TxnOffsetCommit 0..=5 => txn_offset_commit (TxnOffsetCommitRequest);
     DescribeConfigs 0..=4 => describe_configs (DescribeConfigsRequest);
     AlterConfigs 0..=2 => alter_configs (AlterConfigsRequest);
     DescribeLogDirs 0..=5 => describe_log_dirs (DescribeLogDirsRequest);
@@ -182,12 +190,14 @@ served! {
     UpdateFeatures 0..=2 => update_features (UpdateFeaturesRequest);
     DescribeCluster 0..=2 => describe_cluster (DescribeClusterRequest);
     DescribeProducers 0..=0 => describe_producers (DescribeProducersRequest);
+    DescribeTransactions 0..=0 => describe_transactions (DescribeTransactionsRequest);
+    ListTransactions 0..=1 => list_transactions (ListTransactionsRequest);
     ListConfigResources 0..=1 => list_config_resources (ListConfigResourcesRequest);
     DescribeTopicPartitions 0..=0 => describe_topic_partitions (DescribeTopicPartitionsRequest);
 }
 
-/// Decodes the request in `frame` and starts its handler; true when it is a Produce. Nothing of the handler has
-/// run until the returned future is polled.
+/// Decodes the request in `frame` and starts its handler; true when it appends as soon as it is polled, so that the
+/// next request need not wait for its answer. Nothing of the handler has run until the returned future is polled.
 pub fn start(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<(Pending, bool), BadRequest> {
     let mut reader = Reader::new(&frame.bytes);
     let header = RequestHeader::decode(&mut reader)?;
@@ -205,8 +215,12 @@ pub fn start(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<(P
         client: client.clone(),
         memory: frame.memory,
     };
-    let pending = run(context, &header, call, &mut reader)?;
-    Ok((pending, api == ApiKey::Produce))
+    run(context, &header, call, &mut reader)
+}
+
+/// A Produce appends before it waits for anything, but for the first writes of transactions.
+fn appends_at_once(request: &dyn Any) -> bool {
+    request.downcast_ref::<ProduceRequest>().is_some_and(|produce| produce.transactional_id.is_none())
 }
 
 fn decode<R: Request>(reader: &mut Reader<'_>, version: i16) -> Result<R, BadRequest> {

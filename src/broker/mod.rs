@@ -14,11 +14,11 @@ mod context;
 mod controller_answers;
 pub mod dispatch;
 mod fetch_session;
+mod first_writes;
 pub mod handlers;
 mod hints;
 mod leader_hints;
 mod listener;
-mod producer_ids;
 #[cfg(test)]
 mod protocol_support;
 mod receive;
@@ -30,5 +30,4 @@ pub use connection::ConnectionLimits;
 pub use context::Context;
 pub use fetch_session::FetchSessions;
 pub use listener::{Serving, accept};
-pub use producer_ids::ProducerIds;
 pub use receive::ReceiveMemory;

@@ -47,7 +47,9 @@ pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues
 pub use layers::{ConfigSource, Layers};
 pub use listeners::{Listener, ListenersConfig};
 pub use load::{ConfigError, Loaded, Sources, load};
-pub use module_configs::{ClusterConfig, FollowerConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig};
+pub use module_configs::{
+    ClusterConfig, FollowerConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig, TransactionConfig,
+};
 pub use node_config::{NodeConfig, ProcessRoles};
 pub use server_config::ServerConfig;
 pub use static_config::{Origin, Setting, StaticConfig};

@@ -231,6 +231,60 @@ impl GroupConfig {
     }
 }
 
+/// What the transaction coordinator needs to know.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TransactionConfig {
+    /// `transaction.max.timeout.ms`.
+    pub max_timeout_ms: i32,
+    /// `transactional.id.expiration.ms`.
+    pub id_expiration_ms: u64,
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+    /// `transaction.state.log.load.buffer.size`.
+    pub load_buffer_bytes: usize,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`.
+    pub timeout_check_interval: Duration,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
+    pub expiration_check_interval: Duration,
+    /// `add.partitions.to.txn.retry.backoff.ms`.
+    pub add_partitions_backoff: Duration,
+    /// `add.partitions.to.txn.retry.backoff.max.ms`.
+    pub add_partitions_patience: Duration,
+    /// `transaction.state.log.num.partitions`.
+    pub topic_num_partitions: i32,
+    /// `transaction.state.log.replication.factor`, before it is capped by the brokers the cluster is meant to have.
+    pub topic_replication_factor: i16,
+    /// `transaction.state.log.min.isr`.
+    pub topic_min_isr: i32,
+    /// `transaction.state.log.segment.bytes`.
+    pub topic_segment_bytes: u64,
+}
+
+impl TransactionConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            max_timeout_ms: layers.int("transaction.max.timeout.ms"),
+            id_expiration_ms: layers.size("transactional.id.expiration.ms"),
+            request_timeout: milliseconds(layers, "request.timeout.ms"),
+            load_buffer_bytes: usize::try_from(layers.size("transaction.state.log.load.buffer.size"))
+                .unwrap_or(usize::MAX),
+            timeout_check_interval: milliseconds(layers, "transaction.abort.timed.out.transaction.cleanup.interval.ms"),
+            expiration_check_interval: milliseconds(
+                layers,
+                "transaction.remove.expired.transaction.cleanup.interval.ms",
+            ),
+            add_partitions_backoff: milliseconds(layers, "add.partitions.to.txn.retry.backoff.ms"),
+            add_partitions_patience: milliseconds(layers, "add.partitions.to.txn.retry.backoff.max.ms"),
+            topic_num_partitions: layers.int("transaction.state.log.num.partitions"),
+            topic_replication_factor: i16::try_from(layers.int("transaction.state.log.replication.factor"))
+                .unwrap_or(i16::MAX),
+            topic_min_isr: layers.int("transaction.state.log.min.isr"),
+            topic_segment_bytes: layers.size("transaction.state.log.segment.bytes"),
+        }
+    }
+}
+
 macro_rules! defaults {
     ($($name:ident)*) => {
         $(impl Default for $name {
@@ -242,4 +296,4 @@ macro_rules! defaults {
     };
 }
 
-defaults!(NetworkConfig LogConfig FollowerConfig ClusterConfig TopicCreationConfig GroupConfig);
+defaults!(NetworkConfig LogConfig FollowerConfig ClusterConfig TopicCreationConfig GroupConfig TransactionConfig);

@@ -1,9 +1,12 @@
-//! What of the broker's configuration the group coordinator needs.
+//! What of the broker's configuration the coordinators need.
 
 use std::time::Duration;
 
 use crate::config;
 use crate::group::GroupConfig;
+use crate::model::{CONSUMER_OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
+use crate::rpc::metadata::{ConfigEntry, CreatableTopic};
+use crate::transaction::TransactionConfig;
 
 /// Settings of the group coordinator.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -46,5 +49,83 @@ impl GroupCoordinatorConfig {
             topic_replication_factor: config.offsets_topic_replication_factor.min(expected_brokers),
             topic_segment_bytes: config.offsets_topic_segment_bytes,
         }
+    }
+
+    /// `__consumer_offsets`, as it is created.
+    pub(super) fn topic(&self) -> CreatableTopic {
+        internal_topic(
+            CONSUMER_OFFSETS_TOPIC,
+            self.topic_partitions,
+            self.topic_replication_factor,
+            &[("compression.type", "producer".to_owned()), ("segment.bytes", self.topic_segment_bytes.to_string())],
+        )
+    }
+}
+
+/// Settings of the transaction coordinator.
+#[derive(Clone, PartialEq, Debug)]
+pub struct TransactionCoordinatorConfig {
+    /// For the machine.
+    pub transaction: TransactionConfig,
+    /// `request.timeout.ms`: how long an answer waits for its record to be committed, and for another broker.
+    pub request_timeout: Duration,
+    /// `transaction.state.log.load.buffer.size`: bytes read at a time while loading.
+    pub load_buffer_bytes: usize,
+    /// `transaction.abort.timed.out.transaction.cleanup.interval.ms`
+    pub timeout_check_interval: Duration,
+    /// `transaction.remove.expired.transaction.cleanup.interval.ms`
+    pub expiration_check_interval: Duration,
+    /// `add.partitions.to.txn.retry.backoff.ms`
+    pub add_partitions_backoff: Duration,
+    /// `add.partitions.to.txn.retry.backoff.max.ms`: for so long a partition is tried to be added on behalf of a
+    /// Produce while the transaction before is still being ended.
+    pub add_partitions_patience: Duration,
+    /// The listener by which brokers reach one another.
+    pub inter_broker_listener: String,
+    /// `__transaction_state`, as it is created.
+    pub topic: CreatableTopic,
+}
+
+impl TransactionCoordinatorConfig {
+    /// From the broker's configuration; see [`GroupCoordinatorConfig::new`] about `expected_brokers`.
+    pub fn new(config: &config::TransactionConfig, inter_broker_listener: String, expected_brokers: usize) -> Self {
+        let expected_brokers = i16::try_from(expected_brokers.max(1)).unwrap_or(i16::MAX);
+        Self {
+            transaction: TransactionConfig {
+                timeout_ms_max: config.max_timeout_ms,
+                expiration_ms: i64::try_from(config.id_expiration_ms).unwrap_or(i64::MAX),
+            },
+            request_timeout: config.request_timeout,
+            load_buffer_bytes: config.load_buffer_bytes,
+            timeout_check_interval: config.timeout_check_interval,
+            expiration_check_interval: config.expiration_check_interval,
+            add_partitions_backoff: config.add_partitions_backoff,
+            add_partitions_patience: config.add_partitions_patience,
+            inter_broker_listener,
+            topic: internal_topic(
+                TRANSACTION_STATE_TOPIC,
+                config.topic_num_partitions,
+                config.topic_replication_factor.min(expected_brokers),
+                &[
+                    ("compression.type", "uncompressed".to_owned()),
+                    ("segment.bytes", config.topic_segment_bytes.to_string()),
+                    ("min.insync.replicas", config.topic_min_isr.to_string()),
+                    ("unclean.leader.election.enable", "false".to_owned()),
+                ],
+            ),
+        }
+    }
+}
+
+/// A compacted topic with these settings.
+fn internal_topic(name: &str, partitions: i32, replication_factor: i16, configs: &[(&str, String)]) -> CreatableTopic {
+    let compacted = [("cleanup.policy", "compact".to_owned())];
+    let entry = |(key, value): &(&str, String)| ConfigEntry { key: (*key).to_owned(), value: Some(value.clone()) };
+    CreatableTopic {
+        name: name.to_owned(),
+        num_partitions: partitions,
+        replication_factor: replication_factor.into(),
+        configs: compacted.iter().chain(configs).map(entry).collect(),
+        ..CreatableTopic::default()
     }
 }

@@ -16,9 +16,11 @@ use crate::group::{
     CommittedOffset, Event, GroupDescription, Heartbeat, JoinGroup, JoinReply, LeaveGroup, LeaveReply, OffsetCommit,
     OffsetCommitDecision, Reply, State, SyncGroup, SyncReply, Token,
 };
+use crate::log::VerificationGuard;
 use crate::metadata::{ImageDelta, TopicImage};
-use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode, TopicId, Uuid};
-use crate::partition::{PartitionError, Replicas};
+use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode, TopicId, TopicPartition, Uuid};
+use crate::partition::{MarkerRequest, PartitionError, Replicas};
+use crate::transaction::Producer;
 
 /// A group as ListGroups shows it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -49,6 +51,8 @@ pub struct FetchedOffset {
     pub partition: i32,
     /// `None` when nothing is.
     pub offset: Option<CommittedOffset>,
+    /// An open transaction may change it (KIP-447).
+    pub unstable: bool,
 }
 
 /// Why a whole OffsetCommit is refused.
@@ -76,7 +80,7 @@ impl GroupCoordinator {
         controller: ControllerCalls,
         images: &PublishedImage,
     ) -> Arc<Self> {
-        let creation = TopicCreation::new(replicas.clone(), controller, &config);
+        let creation = TopicCreation::new(replicas.clone(), controller, config.topic());
         let retention_check_interval = config.retention_check_interval;
         let environment = Arc::new(Environment {
             config: config.group,
@@ -181,6 +185,58 @@ impl GroupCoordinator {
         let (written, errors) = decided?;
         self.committed(&written, offset_error).await.map_err(OffsetCommitError::Refused)?;
         Ok(errors)
+    }
+
+    /// The partition of `__consumer_offsets` that a group lives on; the topic is created if it does not exist.
+    pub async fn partition_of(&self, group_id: &str) -> Result<TopicPartition, ErrorCode> {
+        let topic = self.creation.ensure().await?;
+        let partitions = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
+        Ok(TopicPartition::new(CONSUMER_OFFSETS_TOPIC, partition_for(group_id, partitions)))
+    }
+
+    /// To be called before a coordinator is asked whether the producer's transaction has the group's partition.
+    /// `None` when that is known here.
+    pub fn start_verification(
+        &self,
+        group_id: &str,
+        producer: Producer,
+    ) -> Result<Option<VerificationGuard>, ErrorCode> {
+        self.with(group_id, |shard| shard.start_verification(producer.id, producer.epoch))
+    }
+
+    /// TxnOffsetCommit: an error code for each partition, once the offsets are in the log. They count when the
+    /// producer's transaction is committed.
+    pub async fn commit_transactional_offsets(
+        &self,
+        group_id: &str,
+        producer: Producer,
+        request: &OffsetCommit,
+        guard: Option<VerificationGuard>,
+    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+        let decide = |shard: &mut Shard<Groups>| {
+            if shard.machine.get(group_id).is_none() && request.generation >= 0 {
+                return Err(ErrorCode::IllegalGeneration);
+            }
+            let config = shard.machine.config().clone();
+            let decision = shard.machine.get_or_create(group_id).commit_transactional_offsets(request, &config, now());
+            shard.machine.settle(group_id);
+            let OffsetCommitDecision { records, errors } = decision?;
+            let appended = shard.append_pending(group_id, (producer.id, producer.epoch), records, guard);
+            appended.map_err(|error| offset_error(&error))?;
+            Ok((shard.written(), errors))
+        };
+        let (written, errors) = self.with(group_id, decide)??;
+        self.committed(&written, offset_error).await?;
+        Ok(errors)
+    }
+
+    /// Appends the end of a transaction to a partition of `__consumer_offsets`; what must be committed.
+    pub(super) fn end_transaction(&self, partition: i32, marker: MarkerRequest) -> Result<Written, ErrorCode> {
+        let end = |shard: &mut Shard<Groups>| {
+            shard.end_transaction(marker).map_err(|error| error.error_code())?;
+            Ok(shard.written())
+        };
+        self.host.with(partition, end)?
     }
 
     /// OffsetFetch: what is committed, and known to be so by a majority of the log's replicas.
@@ -297,25 +353,23 @@ fn append(
 }
 
 fn offsets_of(groups: &Groups, group_id: &str, wanted: &OffsetsOf) -> Vec<FetchedOffset> {
-    let offsets = groups.get(group_id).map(|group| group.offsets());
+    let group = groups.get(group_id);
+    let offsets = group.map(|group| group.offsets());
+    let fetched = |topic: &Arc<str>, partition: i32, offset: Option<&CommittedOffset>| FetchedOffset {
+        topic: topic.clone(),
+        partition,
+        offset: offset.cloned(),
+        unstable: group.is_some_and(|group| group.pending().contains(topic, partition)),
+    };
     match wanted {
-        OffsetsOf::All => offsets
-            .into_iter()
-            .flat_map(|offsets| offsets.iter())
-            .map(|(topic, partition, offset)| FetchedOffset {
-                topic: topic.clone(),
-                partition,
-                offset: Some(offset.clone()),
-            })
-            .collect(),
-        OffsetsOf::Partitions(partitions) => partitions
-            .iter()
-            .map(|(topic, topic_id, partition)| FetchedOffset {
-                topic: topic.clone(),
-                partition: *partition,
-                offset: offsets.and_then(|offsets| offsets.get(topic, *topic_id, *partition)).cloned(),
-            })
-            .collect(),
+        OffsetsOf::All => {
+            let all = offsets.into_iter().flat_map(|offsets| offsets.iter());
+            all.map(|(topic, partition, offset)| fetched(topic, partition, Some(offset))).collect()
+        }
+        OffsetsOf::Partitions(partitions) => {
+            let committed = |topic: &str, id, partition| offsets.and_then(|offsets| offsets.get(topic, id, partition));
+            partitions.iter().map(|(topic, id, index)| fetched(topic, *index, committed(topic, *id, *index))).collect()
+        }
     }
 }
 

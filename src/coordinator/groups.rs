@@ -4,18 +4,19 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::alarm::Alarm;
-use super::host::{Host, Machine, Shard};
+use super::host::{Host, Logged, Machine, Shard};
 use super::{notes, offsets_topic};
 use crate::clock;
 use crate::group::{AppendId, Effect, Event, Group, GroupConfig, GroupRecord, Now, Reply, Token};
+use crate::log::VerificationGuard;
 use crate::metadata::ClusterImage;
-use crate::model::{ErrorCode, Monotonic, TopicId, Uuid};
-use crate::partition::PartitionError;
+use crate::model::{ErrorCode, Monotonic, ProducerEpoch, ProducerId, TopicId, Uuid};
+use crate::partition::{MarkerRequest, PartitionError};
 use crate::protocol::DecodeError;
+use crate::record::{BatchBuilder, NO_SEQUENCE, TransactionResult};
 
 /// What the groups of all partitions share.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub(super) struct Groups {
     last_token: u64,
     /// Every `Entry::wake_at`, with its group.
     deadlines: BTreeSet<(Monotonic, String)>,
+    /// Groups that have offsets in a producer's open transaction.
+    in_transactions: HashMap<ProducerId, BTreeSet<String>>,
 }
 
 #[derive(Default)]
@@ -52,6 +55,7 @@ impl Groups {
             waiting: HashMap::new(),
             last_token: 0,
             deadlines: BTreeSet::new(),
+            in_transactions: HashMap::new(),
         }
     }
 
@@ -120,6 +124,20 @@ impl Groups {
         }
     }
 
+    fn replay_pending(&mut self, producer_id: ProducerId, group_id: &str, record: GroupRecord) {
+        self.groups.entry(group_id.to_owned()).or_default().group.replay_pending(producer_id, record);
+        self.in_transactions.entry(producer_id).or_default().insert(group_id.to_owned());
+    }
+
+    fn end_transaction(&mut self, producer_id: ProducerId, result: TransactionResult) {
+        for group_id in self.in_transactions.remove(&producer_id).unwrap_or_default() {
+            if let Some(entry) = self.groups.get_mut(&group_id) {
+                entry.group.end_transaction(producer_id, result);
+            }
+            self.settle(&group_id);
+        }
+    }
+
     /// The machine's settings.
     pub fn config(&self) -> &GroupConfig {
         &self.environment.config
@@ -132,13 +150,22 @@ pub(super) fn now() -> Now {
 }
 
 impl Machine for Groups {
-    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), DecodeError> {
+    fn replay(&mut self, logged: Logged<'_>) -> Result<(), DecodeError> {
+        let (producer_id, key, value) = match logged {
+            Logged::Record { producer_id, key, value } => (producer_id, key, value),
+            Logged::Marker { producer_id, result } => {
+                self.end_transaction(producer_id, result);
+                return Ok(());
+            }
+        };
         let Some((group_id, record)) = offsets_topic::decode(key, value)? else {
             tracing::debug!(?key, "passing over a record of another group protocol");
             return Ok(());
         };
-        let entry = self.groups.entry(group_id).or_default();
-        entry.group.replay(record);
+        match producer_id {
+            Some(producer_id) => self.replay_pending(producer_id, &group_id, record),
+            None => self.groups.entry(group_id).or_default().group.replay(record),
+        }
         Ok(())
     }
 
@@ -196,6 +223,31 @@ impl Shard<Groups> {
             records.into_iter().for_each(|record| group.replay(record));
         }
         self.machine.settle(group_id);
+        Ok(())
+    }
+
+    /// Appends offsets of a producer's transaction, and takes them over as pending. Outside of the producer's own
+    /// sequence: what is retried is written again, and says the same.
+    pub fn append_pending(
+        &mut self,
+        group_id: &str,
+        (producer_id, producer_epoch): (ProducerId, ProducerEpoch),
+        records: Vec<GroupRecord>,
+        guard: Option<VerificationGuard>,
+    ) -> Result<(), PartitionError> {
+        if !records.is_empty() {
+            let batch = BatchBuilder::new().producer(producer_id, producer_epoch, NO_SEQUENCE).transactional();
+            self.append_guarded(offsets_topic::fill(batch, group_id, &records, clock::wall()), guard)?;
+            records.into_iter().for_each(|record| self.machine.replay_pending(producer_id, group_id, record));
+        }
+        self.machine.settle(group_id);
+        Ok(())
+    }
+
+    /// Appends the end of a transaction: the offsets of its groups count from now on, or never will.
+    pub fn end_transaction(&mut self, marker: MarkerRequest) -> Result<(), PartitionError> {
+        self.append_marker(marker)?;
+        self.machine.end_transaction(marker.producer_id, marker.marker.result);
         Ok(())
     }
 
@@ -291,6 +343,7 @@ pub(super) fn group_error(error: &PartitionError) -> ErrorCode {
 pub(super) fn offset_error(error: &PartitionError) -> ErrorCode {
     match error {
         PartitionError::InvalidBatch(_) => ErrorCode::InvalidCommitOffsetSize,
+        PartitionError::ProducerRefused(refusal) => refusal.error_code(),
         other => group_error(other),
     }
 }

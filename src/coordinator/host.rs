@@ -23,10 +23,12 @@ use tokio::sync::Semaphore;
 use super::load::{LoadError, load};
 use crate::clock;
 use crate::cluster::spawn_or_abort;
+use crate::log::VerificationGuard;
 use crate::metadata::ClusterImage;
-use crate::model::{ErrorCode, LeaderEpoch, Offset};
-use crate::partition::{AppendRequest, Appended, LeadershipChange, PartitionError, Replica, Replicas};
+use crate::model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::partition::{AppendRequest, Appended, LeadershipChange, MarkerRequest, PartitionError, Replica, Replicas};
 use crate::protocol::DecodeError;
+use crate::record::TransactionResult;
 
 /// Partitions read from disk at a time.
 const LOADS_AT_A_TIME: usize = 4;
@@ -35,10 +37,31 @@ const LOAD_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause before looking again whether a log's end is committed while too few replicas are in sync.
 const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// What the log of an internal topic says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Logged<'a> {
+    /// A record.
+    Record {
+        /// Set when the record counts only once this producer's transaction is committed.
+        producer_id: Option<ProducerId>,
+        /// Its key.
+        key: &'a Bytes,
+        /// Its value; `None` is a tombstone.
+        value: Option<&'a Bytes>,
+    },
+    /// A producer's transaction has ended.
+    Marker {
+        /// Whose.
+        producer_id: ProducerId,
+        /// How.
+        result: TransactionResult,
+    },
+}
+
 /// What is made of a partition's records.
 pub(super) trait Machine: Sized + Send + 'static {
-    /// Takes over what a record states.
-    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>) -> Result<(), DecodeError>;
+    /// Takes over what the log says next.
+    fn replay(&mut self, logged: Logged<'_>) -> Result<(), DecodeError>;
     /// All records have been replayed. `image` is at least as new as this leadership.
     fn on_loaded(shard: &mut Shard<Self>, image: &ClusterImage);
     /// This broker serves the partition no more, or has to load it again.
@@ -91,13 +114,48 @@ pub(super) struct Host<M: Machine> {
 }
 
 impl<M> Shard<M> {
+    /// The leadership the shard was loaded in; of `__transaction_state` it is the coordinator's epoch.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader_epoch
+    }
+
     /// Appends one batch under the leadership the shard was loaded in.
     pub fn append(&mut self, records: Bytes) -> Result<Appended, PartitionError> {
-        let appended = self.replica.append(AppendRequest::internal(records, self.leader_epoch), clock::wall());
+        self.append_guarded(records, None)
+    }
+
+    /// The same for a batch that may begin a transaction, see [`Replica::start_verification`].
+    pub fn append_guarded(
+        &mut self,
+        records: Bytes,
+        guard: Option<VerificationGuard>,
+    ) -> Result<Appended, PartitionError> {
+        let request = AppendRequest { guard, ..AppendRequest::internal(records, self.leader_epoch) };
+        let appended = self.replica.append(request, clock::wall());
+        self.note(appended)
+    }
+
+    /// Appends the end of a transaction.
+    pub fn append_marker(&mut self, marker: MarkerRequest) -> Result<Appended, PartitionError> {
+        let request = MarkerRequest { leader_epoch: Some(self.leader_epoch), ..marker };
+        let appended = self.replica.append_marker(request, clock::wall());
+        self.note(appended)
+    }
+
+    /// To be called before a coordinator is asked whether the producer's transaction is ongoing.
+    pub fn start_verification(&self, producer_id: ProducerId, epoch: ProducerEpoch) -> Option<VerificationGuard> {
+        self.replica.start_verification(producer_id, epoch, clock::wall())
+    }
+
+    fn note(&mut self, appended: Result<Appended, PartitionError>) -> Result<Appended, PartitionError> {
         match &appended {
             Ok(appended) => self.last_written = appended.next_offset,
             // Refused before anything was written.
-            Err(PartitionError::NotEnoughReplicas { .. } | PartitionError::InvalidBatch(_)) => {}
+            Err(
+                PartitionError::NotEnoughReplicas { .. }
+                | PartitionError::InvalidBatch(_)
+                | PartitionError::ProducerRefused(_),
+            ) => {}
             Err(_) => self.outcome_open = true,
         }
         appended
@@ -135,7 +193,7 @@ impl Written {
     }
 
     /// Waits until it is committed, as long as this broker leads.
-    async fn committed_at_last(&self) -> Result<(), PartitionError> {
+    pub async fn committed_at_last(&self) -> Result<(), PartitionError> {
         loop {
             match self.replica.committed(self.next_offset, self.leader_epoch).await {
                 Err(PartitionError::NotEnoughReplicasAfterAppend) if self.is_committed() => return Ok(()),
@@ -310,7 +368,7 @@ impl<M: Machine> Host<M> {
         let _turn = self.loads.acquire().await.expect("the semaphore is never closed");
         let buffer_bytes = self.load_buffer_bytes;
         let work = move || {
-            load(&replica, leader_epoch, end, buffer_bytes, |key, value| machine.replay(key, value))?;
+            load(&replica, leader_epoch, end, buffer_bytes, |logged| machine.replay(logged))?;
             Ok(machine)
         };
         match tokio::task::spawn_blocking(work).await {

@@ -2,10 +2,11 @@
 
 use bytes::Bytes;
 
+use super::host::Logged;
 use crate::model::{LeaderEpoch, Offset};
 use crate::partition::{Isolation, PartitionError, Replica};
 use crate::protocol::DecodeError;
-use crate::record::{Batch, Batches, RecordError, Records};
+use crate::record::{Batch, Batches, EndTransactionMarker, RecordError, Records};
 
 /// An internal batch inflates to no more than this.
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -56,7 +57,7 @@ pub(super) fn load(
     leader_epoch: LeaderEpoch,
     end: Offset,
     buffer_bytes: usize,
-    mut replay: impl FnMut(&Bytes, Option<&Bytes>) -> Result<(), DecodeError>,
+    mut replay: impl FnMut(Logged<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), LoadError> {
     let mut offset = replica.log_start_offset();
     while offset < end {
@@ -90,23 +91,29 @@ fn read_chunk(replica: &Replica, offset: Offset, buffer_bytes: usize) -> Result<
 fn replay_batch(
     batch: &Batch<'_>,
     from: Offset,
-    replay: &mut impl FnMut(&Bytes, Option<&Bytes>) -> Result<(), DecodeError>,
+    replay: &mut impl FnMut(Logged<'_>) -> Result<(), DecodeError>,
 ) -> Result<(), LoadError> {
     let damaged = |source| LoadError::Batch { offset: batch.header.base_offset, source };
     batch.verify_crc().map_err(damaged)?;
-    // Ends of transactions; offsets of transactions are not served.
-    if batch.header.is_control() {
-        return Ok(());
-    }
+    let header = &batch.header;
+    let producer_id = header.is_transactional().then_some(header.producer_id);
     let plain = batch.plain_records(BATCH_BYTES_MAX).map_err(damaged)?;
     for record in Records::new(&batch.header, &plain) {
         let record = record.map_err(damaged)?;
         if record.offset < from {
             continue;
         }
+        let unreadable = |source| LoadError::Record { offset: record.offset, source };
+        if header.is_control() {
+            if let Some(marker) = EndTransactionMarker::from_record(&record) {
+                let (producer_id, result) = (header.producer_id, marker.result);
+                replay(Logged::Marker { producer_id, result }).map_err(unreadable)?;
+            }
+            continue;
+        }
         let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
         let value = record.value.map(Bytes::copy_from_slice);
-        replay(&key, value.as_ref()).map_err(|source| LoadError::Record { offset: record.offset, source })?;
+        replay(Logged::Record { producer_id, key: &key, value: value.as_ref() }).map_err(unreadable)?;
     }
     Ok(())
 }

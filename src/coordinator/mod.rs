@@ -1,12 +1,19 @@
-//! Runs the group machine on the partitions of `__consumer_offsets` that this broker leads.
+//! Runs the group machine on the partitions of `__consumer_offsets` that this broker leads, and the transaction machine
+//! on those of `__transaction_state`.
 //!
 //! - `offsets_topic.rs` which partition a group lives on, and Kafka's records of it
-//! - `topic_creation.rs` creates the topic when the first group appears
+//! - `topic_creation.rs` creates the topics when they are first needed
 //! - `host.rs` follows leadership: loads a partition, hands it out under its lock, drops it
 //! - `load.rs` reads a partition from its start
 //! - `groups.rs` the groups of one partition: carries out what their machines decide
 //! - `alarm.rs` wakes the groups whose time has come
-//! - `group_coordinator.rs` what handlers call
+//! - `group_coordinator.rs` what handlers call about groups
+//! - `transaction_state_topic.rs` Kafka's records of transactional ids
+//! - `transactions.rs` the transactional ids of one partition: carries out what their machines decide
+//! - `markers.rs` ends transactions in their partitions, here and at other brokers
+//! - `peers.rs` requests to other brokers
+//! - `producer_ids.rs` hands out producer ids
+//! - `transaction_coordinator.rs` what handlers call about transactions
 //!
 //! A partition is served by the broker that leads it, under one mutex, and only when all of it has been replayed.
 //! Decisions are appended, then replayed; answers that depend on a record are given when it is committed, that
@@ -22,12 +29,21 @@ mod group_coordinator;
 mod groups;
 mod host;
 mod load;
+mod markers;
 mod notes;
 mod offsets_topic;
+mod peers;
+mod producer_ids;
 #[cfg(test)]
 mod tests;
 mod topic_creation;
+mod transaction_coordinator;
+mod transaction_state_topic;
+mod transactions;
 
-pub use config::GroupCoordinatorConfig;
+pub use config::{GroupCoordinatorConfig, TransactionCoordinatorConfig};
 pub use group_coordinator::{FetchedOffset, GroupCoordinator, ListedGroup, OffsetCommitError, OffsetsOf};
+pub use markers::LocalMarkers;
 pub use offsets_topic::partition_for;
+pub use producer_ids::ProducerIds;
+pub use transaction_coordinator::{Membership, TransactionCoordinator, verified_code};

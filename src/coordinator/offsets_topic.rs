@@ -37,7 +37,11 @@ pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
 
 /// One batch with these records of one group.
 pub(super) fn batch(group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
-    let mut builder = BatchBuilder::new();
+    fill(BatchBuilder::new(), group_id, records, now)
+}
+
+/// The same, in a batch that has been begun.
+pub(super) fn fill(mut builder: BatchBuilder, group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
     for record in records {
         let (key, value) = encode(group_id, record);
         builder.append(now.0, Some(&key), value.as_deref(), &[]);

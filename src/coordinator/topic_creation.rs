@@ -1,18 +1,15 @@
-//! Creates `__consumer_offsets` when the first group appears.
+//! Creates the internal topics when they are first needed.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Mutex;
 
-use super::config::GroupCoordinatorConfig;
 use crate::cluster::ControllerCalls;
 use crate::metadata::TopicImage;
-use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode};
+use crate::model::ErrorCode;
 use crate::partition::Replicas;
-use crate::rpc::metadata::{
-    ConfigEntry, CreatableTopic, CreateTopics, MetadataCommand, metadata_command, metadata_reply,
-};
+use crate::rpc::metadata::{CreatableTopic, CreateTopics, MetadataCommand, metadata_command, metadata_reply};
 
 /// How long one request waits for the topic; a client that is told to wait asks again soon.
 const CREATION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,13 +23,13 @@ pub(super) struct TopicCreation {
 }
 
 impl TopicCreation {
-    pub fn new(replicas: Arc<Replicas>, controller: ControllerCalls, config: &GroupCoordinatorConfig) -> Self {
-        Self { replicas, controller, topic: offsets_topic(config), one_at_a_time: Mutex::new(()) }
+    pub fn new(replicas: Arc<Replicas>, controller: ControllerCalls, topic: CreatableTopic) -> Self {
+        Self { replicas, controller, topic, one_at_a_time: Mutex::new(()) }
     }
 
     /// The topic, if it exists.
     pub fn existing(&self) -> Option<Arc<TopicImage>> {
-        self.replicas.image().topic_by_name(CONSUMER_OFFSETS_TOPIC).cloned()
+        self.replicas.image().topic_by_name(&self.topic.name).cloned()
     }
 
     /// The topic; it is created if it does not exist.
@@ -56,16 +53,16 @@ impl TopicCreation {
         let reply = match self.controller.submit(command, CREATION_TIMEOUT).await {
             Ok(reply) => reply,
             Err(error) => {
-                tracing::warn!("cannot create {CONSUMER_OFFSETS_TOPIC}: {error}");
+                tracing::warn!("cannot create {}: {error}", self.topic.name);
                 return Err(ErrorCode::CoordinatorNotAvailable);
             }
         };
         self.replicas.wait_for_index(reply.metadata_index).await;
         // Another broker may have been quicker: then the topic is there all the same.
         self.existing().ok_or_else(|| {
-            let wanted = self.topic.replication_factor;
+            let (name, wanted) = (&self.topic.name, self.topic.replication_factor);
             let refusal = refusal(reply.kind);
-            tracing::warn!("{CONSUMER_OFFSETS_TOPIC} with {wanted} replicas cannot be created yet: {refusal}");
+            tracing::warn!("{name} with {wanted} replicas cannot be created yet: {refusal}");
             ErrorCode::CoordinatorNotAvailable
         })
     }
@@ -77,20 +74,5 @@ fn refusal(reply: Option<metadata_reply::Kind>) -> String {
             reply.topics.into_iter().next().map(|topic| topic.error_message).unwrap_or_default()
         }
         _ => String::new(),
-    }
-}
-
-fn offsets_topic(config: &GroupCoordinatorConfig) -> CreatableTopic {
-    let entry = |key: &str, value: String| ConfigEntry { key: key.to_owned(), value: Some(value) };
-    CreatableTopic {
-        name: CONSUMER_OFFSETS_TOPIC.to_owned(),
-        num_partitions: config.topic_partitions,
-        replication_factor: config.topic_replication_factor.into(),
-        configs: vec![
-            entry("cleanup.policy", "compact".to_owned()),
-            entry("compression.type", "producer".to_owned()),
-            entry("segment.bytes", config.topic_segment_bytes.to_string()),
-        ],
-        ..CreatableTopic::default()
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::offsets::{commit, tombstone};
 use super::{
     ClassicGroup, CommittedOffset, CommittedOffsets, Effect, Event, GroupConfig, GroupRecord, Now, OffsetCommit,
-    OffsetCommitDecision,
+    OffsetCommitDecision, PendingOffsets,
 };
-use crate::model::{ErrorCode, Monotonic, TopicId, Wall};
+use crate::model::{ErrorCode, Monotonic, ProducerId, TopicId, Wall};
+use crate::record::TransactionResult;
 
 /// One group. Offsets change only by [`Group::replay`], after their records were appended; membership changes
 /// when it is decided, and is replayed only while a coordinator loads.
@@ -15,6 +16,7 @@ use crate::model::{ErrorCode, Monotonic, TopicId, Wall};
 pub struct Group {
     classic: ClassicGroup,
     offsets: CommittedOffsets,
+    pending: PendingOffsets,
 }
 
 impl Group {
@@ -24,8 +26,34 @@ impl Group {
         match record {
             GroupRecord::Metadata(Some(metadata)) => self.classic = ClassicGroup::from_record(metadata),
             GroupRecord::Metadata(None) => self.classic = ClassicGroup::default(),
-            GroupRecord::Offset { topic, partition, value } => self.offsets.replay(topic, partition, value),
+            GroupRecord::Offset { topic, partition, value } => {
+                if value.is_some() {
+                    self.pending.overtake(&topic, partition);
+                }
+                self.offsets.replay(topic, partition, value);
+            }
         }
+    }
+
+    /// Takes over a record that counts only once the transaction of `producer_id` is committed.
+    pub fn replay_pending(&mut self, producer_id: ProducerId, record: GroupRecord) {
+        if let GroupRecord::Offset { topic, partition, value: Some(value) } = record {
+            self.pending.add(producer_id, topic, partition, value);
+        }
+    }
+
+    /// The transaction of `producer_id` has ended: its offsets count, or never will.
+    pub fn end_transaction(&mut self, producer_id: ProducerId, result: TransactionResult) {
+        for ((topic, partition), value) in self.pending.take(producer_id) {
+            if result == TransactionResult::Commit {
+                self.offsets.replay(topic, partition, Some(value));
+            }
+        }
+    }
+
+    /// Offsets of open transactions.
+    pub fn pending(&self) -> &PendingOffsets {
+        &self.pending
     }
 
     /// To be called once after the last record was replayed: sessions begin now.
@@ -55,7 +83,7 @@ impl Group {
 
     /// True when nothing would be lost by forgetting the group.
     pub fn is_vacant(&self) -> bool {
-        self.classic.is_vacant() && self.offsets.is_empty()
+        self.classic.is_vacant() && self.offsets.is_empty() && self.pending.is_empty()
     }
 
     /// Decides a commit: who may, and which partitions are refused. Errors are for the whole request.
@@ -67,6 +95,20 @@ impl Group {
     ) -> Result<OffsetCommitDecision, ErrorCode> {
         let instance = request.group_instance_id.as_deref();
         self.classic.check_offset_commit(&request.member_id, instance, request.generation)?;
+        self.classic.on_offset_commit(&request.member_id, now);
+        Ok(commit(request, config, now))
+    }
+
+    /// Decides a commit that is part of a transaction: the same, for records that are
+    /// [pending](Self::replay_pending).
+    pub fn commit_transactional_offsets(
+        &mut self,
+        request: &OffsetCommit,
+        config: &GroupConfig,
+        now: Now,
+    ) -> Result<OffsetCommitDecision, ErrorCode> {
+        let instance = request.group_instance_id.as_deref();
+        self.classic.check_transactional_commit(&request.member_id, instance, request.generation)?;
         self.classic.on_offset_commit(&request.member_id, now);
         Ok(commit(request, config, now))
     }
@@ -103,7 +145,7 @@ impl Group {
             !self.classic.is_subscribed_to(topic) && self.is_expired(offset, config, now)
         };
         let mut records = self.offsets.tombstones(expired);
-        let nothing_left = records.len() == self.offsets.len();
+        let nothing_left = records.len() == self.offsets.len() && self.pending.is_empty();
         if nothing_left && self.classic.check_delete().is_ok() && !self.classic.has_pending_members() {
             records.push(GroupRecord::Metadata(None));
         }

@@ -27,6 +27,7 @@ mod event;
 #[allow(clippy::module_inception, reason = "the type that gives the module its name has a file of its own")]
 mod group;
 mod offsets;
+mod pending_offsets;
 mod record;
 mod subscription;
 mod view;
@@ -37,6 +38,7 @@ pub use effect::{Effect, JoinReply, JoinReplyMember, LeaveReply, LeaveReplyMembe
 pub use event::{AppendId, Event, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, Now, Protocol, SyncGroup, Token};
 pub use group::Group;
 pub use offsets::{CommittedOffsets, OffsetCommit, OffsetCommitDecision, OffsetCommitPartition};
+pub use pending_offsets::PendingOffsets;
 pub use record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
 pub use view::{GroupDescription, MemberDescription};
 

@@ -12,7 +12,8 @@ use bytes::Bytes;
 use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 
 use super::*;
-use crate::model::{ErrorCode, Monotonic, TopicId, Uuid, Wall};
+use crate::model::{ErrorCode, Monotonic, ProducerId, TopicId, Uuid, Wall};
+use crate::record::TransactionResult;
 
 type Outcome = Result<(), Box<dyn Error>>;
 
@@ -57,6 +58,7 @@ impl Runner for Script {
             "heartbeat" => self.heartbeat(&mut args)?,
             "leave" => self.leave(&mut args),
             "commit" => self.commit(&mut args)?,
+            "end" => self.end(&mut args)?,
             "fetch" => self.fetch(&mut args)?,
             "delete_offsets" => self.delete_offsets(&mut args)?,
             "delete" => self.delete()?,
@@ -169,6 +171,7 @@ impl Script {
             partitions: Vec::new(),
         };
         let metadata = args.take_key("metadata").map(str::to_owned);
+        let producer: Option<i64> = args.take_key("producer").map(str::parse).transpose()?;
         while let Some((partition, offset)) = args.next_key() {
             let (topic, topic_id, partition) = partition_of(partition)?;
             let metadata = metadata.clone();
@@ -182,21 +185,41 @@ impl Script {
                 metadata,
             });
         }
-        match self.group.commit_offsets(&request, &self.config, self.now()) {
+        let decided = match producer {
+            None => self.group.commit_offsets(&request, &self.config, self.now()),
+            Some(_) => self.group.commit_transactional_offsets(&request, &self.config, self.now()),
+        };
+        match decided {
             Err(error) => writeln!(self.output, "commit: {}", error.name())?,
             Ok(decision) => {
                 for (partition, error) in request.partitions.iter().zip(&decision.errors) {
                     writeln!(self.output, "{}-{}: {}", partition.topic, partition.partition, error.name())?;
                 }
-                self.write_and_replay(decision.records);
+                match producer {
+                    None => self.write_and_replay(decision.records),
+                    Some(id) => {
+                        decision.records.into_iter().for_each(|r| self.group.replay_pending(ProducerId(id), r));
+                    }
+                }
             }
         }
+        Ok(())
+    }
+
+    /// A transaction with offsets of this group ends.
+    fn end(&mut self, args: &mut ArgumentConsumer) -> Outcome {
+        let producer_id = ProducerId(required(args)?.parse()?);
+        let result = if required(args)? == "commit" { TransactionResult::Commit } else { TransactionResult::Abort };
+        self.group.end_transaction(producer_id, result);
         Ok(())
     }
 
     fn fetch(&mut self, args: &mut ArgumentConsumer) -> Outcome {
         while let Some(partition) = args.next_pos() {
             let (topic, topic_id, index) = partition_of(partition)?;
+            if self.group.pending().contains(&topic, index) {
+                write!(self.output, "(unstable) ")?;
+            }
             match self.group.offsets().get(&topic, topic_id, index) {
                 Some(at) if at.metadata.is_empty() => writeln!(self.output, "{partition}: {}", at.offset)?,
                 Some(at) => writeln!(self.output, "{partition}: {} {:?}", at.offset, at.metadata)?,

@@ -27,9 +27,15 @@ const VERSION_FEATURE: &str = "ottla.version";
 /// The level from which on the replicas of a partition may change.
 const REASSIGNMENT_LEVEL: i32 = 2;
 
+/// Kafka's: from level 2 on clients may end their transactions with a bump of the epoch (KIP-890).
+const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
+
 /// The features of this version with the levels that it can run at. A broker registers with these.
 pub fn supported_features() -> Vec<SupportedFeature> {
-    vec![SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: REASSIGNMENT_LEVEL }]
+    vec![
+        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: REASSIGNMENT_LEVEL },
+        SupportedFeature { name: TRANSACTION_VERSION_FEATURE.to_owned(), min_level: 0, max_level: 2 },
+    ]
 }
 
 /// Finalizes levels of features, all of them or none.

@@ -10,12 +10,15 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, ProducerIds, Serving, accept};
+use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, Serving, accept};
 use crate::cluster::{
     BrokerIdentity, BrokerLifecycle, Cluster, ClusterConfig, ImageSubscription, VoterAddress, spawn_or_abort,
 };
-use crate::config::{self, GroupConfig, NetworkConfig, ServerConfig};
-use crate::coordinator::{GroupCoordinator, GroupCoordinatorConfig};
+use crate::config::{self, GroupConfig, NetworkConfig, ServerConfig, TransactionConfig};
+use crate::coordinator::{
+    GroupCoordinator, GroupCoordinatorConfig, LocalMarkers, ProducerIds, TransactionCoordinator,
+    TransactionCoordinatorConfig,
+};
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::partition::{Replicas, ReplicationConfig};
@@ -181,17 +184,33 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
     let _entered = data.enter();
     let network = NetworkConfig::resolve(config.layers());
     let groups = GroupCoordinatorConfig::new(&GroupConfig::resolve(config.layers()), config.expected_brokers());
+    let transactions = TransactionCoordinatorConfig::new(
+        &TransactionConfig::resolve(config.layers()),
+        config.listeners.inter_broker_listener_name.clone(),
+        config.expected_brokers(),
+    );
+    let groups = GroupCoordinator::start(groups, Arc::clone(replicas), cluster.calls().clone(), cluster.image());
+    let markers = Arc::new(LocalMarkers::new(Arc::clone(replicas), Arc::clone(&groups), transactions.request_timeout));
+    let broker_id = BrokerId(config.node.node_id);
     let context = Context {
-        broker_id: BrokerId(config.node.node_id),
+        broker_id,
         settings: config.start.clone(),
         replicas: Arc::clone(replicas),
         controller: cluster.calls().clone(),
         lifecycle: cluster.lifecycle().clone(),
-        groups: GroupCoordinator::start(groups, Arc::clone(replicas), cluster.calls().clone(), cluster.image()),
+        groups,
+        transactions: TransactionCoordinator::start(
+            transactions,
+            broker_id,
+            Arc::clone(replicas),
+            cluster.calls().clone(),
+            ProducerIds::new(broker_id, cluster.lifecycle().clone(), cluster.calls().clone()),
+            Arc::clone(&markers),
+        ),
+        markers,
         fetch_max_bytes: network.fetch_max_bytes,
         fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
-        producer_ids: ProducerIds::default(),
     };
     Serving {
         context: Arc::new(context),

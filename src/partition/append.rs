@@ -25,6 +25,8 @@ pub struct AppendRequest {
     pub leader_epoch: Option<LeaderEpoch>,
     /// What [`Replica::start_verification`] gave, for a batch that may begin a transaction.
     pub guard: Option<VerificationGuard>,
+    /// A coordinator of this broker writes, perhaps on behalf of a producer.
+    pub coordinated: bool,
 }
 
 /// The end of a transaction, to be written into one of its partitions.
@@ -45,8 +47,15 @@ pub struct MarkerRequest {
 impl AppendRequest {
     /// What the broker itself appends to its internal topics, as decided under the leadership of `leader_epoch`.
     pub fn internal(records: Bytes, leader_epoch: LeaderEpoch) -> Self {
-        let leader_epoch = Some(leader_epoch);
-        Self { records, required_acks: -1, zstd_known: true, transactional: false, leader_epoch, guard: None }
+        Self {
+            records,
+            required_acks: -1,
+            zstd_known: true,
+            transactional: true,
+            leader_epoch: Some(leader_epoch),
+            guard: None,
+            coordinated: true,
+        }
     }
 }
 
@@ -70,10 +79,13 @@ pub struct Appended {
 impl Replica {
     /// Appends a batch: at once into the page cache, in the order of the calls.
     pub fn append(&self, request: AppendRequest, now: Wall) -> Result<Appended, PartitionError> {
-        let AppendRequest { records, required_acks, zstd_known, transactional, leader_epoch: decided_in, guard } =
-            request;
-        let config = self.config.load();
-        let rules = ProduceRules { zstd_known, transactional, ..config.produce_rules };
+        let rules = ProduceRules {
+            zstd_known: request.zstd_known,
+            transactional: request.transactional,
+            coordinated: request.coordinated,
+            ..self.config.load().produce_rules
+        };
+        let AppendRequest { records, required_acks, leader_epoch: decided_in, guard, .. } = request;
         let valid = record::validate(records, &rules, now)?;
         let stamped = valid.header.timestamp_type() == TimestampType::LogAppendTime;
         self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {

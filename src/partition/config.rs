@@ -21,6 +21,8 @@ pub struct ReplicaConfig {
     pub flush_messages: i64,
     /// `flush.ms`.
     pub flush_ms: u64,
+    /// `transaction.partition.verification.enable`: a transaction's first write is checked with its coordinator.
+    pub verifies_transactions: bool,
 }
 
 impl ReplicaConfig {
@@ -58,6 +60,7 @@ impl ReplicaConfig {
             min_insync_replicas: usize::try_from(topic.min_insync_replicas).unwrap_or(usize::MAX),
             flush_messages: signed(topic.flush_messages),
             flush_ms: topic.flush_ms,
+            verifies_transactions: true,
         }
     }
 }
@@ -104,12 +107,12 @@ impl BrokerLayers<'_> {
 
     /// A replica's configuration in effect.
     pub fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
-        let expiration = config::effective_broker_value(self.layers(), "producer.id.expiration.ms");
-        let expiration = expiration.and_then(|text| text.parse().ok());
-        ReplicaConfig::new(
-            &self.topic_config(image, topic),
-            expiration.unwrap_or(LogConfig::default().producer_id_expiration_ms),
-        )
+        let broker = |key| config::effective_broker_value(self.layers(), key);
+        let expiration = broker("producer.id.expiration.ms").and_then(|text| text.parse().ok());
+        let verifies = broker("transaction.partition.verification.enable").and_then(|text| text.parse().ok());
+        let expiration = expiration.unwrap_or(LogConfig::default().producer_id_expiration_ms);
+        let config = ReplicaConfig::new(&self.topic_config(image, topic), expiration);
+        ReplicaConfig { verifies_transactions: verifies.unwrap_or(true), ..config }
     }
 }
 

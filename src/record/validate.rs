@@ -57,6 +57,8 @@ pub struct ProduceRules {
     pub zstd_known: bool,
     /// The request names a transactional id, so transactional batches are in place.
     pub transactional: bool,
+    /// A coordinator of this broker writes on behalf of a producer, outside of the producer's sequence.
+    pub coordinated: bool,
 }
 
 impl Default for ProduceRules {
@@ -70,6 +72,7 @@ impl Default for ProduceRules {
             timestamp_after_max_ms: 3_600_000,
             zstd_known: true,
             transactional: false,
+            coordinated: false,
         }
     }
 }
@@ -196,7 +199,7 @@ fn check_producer(header: &BatchHeader, rules: &ProduceRules) -> Result<(), Inva
     if header.base_sequence < NO_SEQUENCE {
         return Err(InvalidBatch::Header { reason: "the base sequence is below -1" });
     }
-    if header.has_producer_id() && header.base_sequence == NO_SEQUENCE {
+    if header.has_producer_id() && header.base_sequence == NO_SEQUENCE && !rules.coordinated {
         return Err(InvalidBatch::Header { reason: "a batch with a producer id needs a base sequence" });
     }
     if header.has_producer_id() && header.producer_epoch.0 < 0 {

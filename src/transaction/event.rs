@@ -53,8 +53,10 @@ pub enum Event {
     MarkersWritten(Vec<TopicPartition>),
     /// The last record has been replayed: what was decided must be carried out.
     Loaded,
-    /// Time has passed.
-    TimersDue,
+    /// Time has passed: a transaction may have taken too long.
+    CheckTimeout,
+    /// Time has passed: the id may not have been used for long.
+    CheckExpiration,
 }
 
 /// An InitProducerId request.

@@ -64,7 +64,8 @@ impl Runner for Script {
             }
             "advance" => {
                 self.now.0 += args.next_pos().ok_or("by how many ms?")?.parse::<i64>()?;
-                self.handle(|_| Event::TimersDue);
+                self.handle(|_| Event::CheckTimeout);
+                self.handle(|_| Event::CheckExpiration);
             }
             "reload" => self.reload(),
             "epoch" => self.set_epoch(args.next_pos().ok_or("which epoch?")?.parse()?),

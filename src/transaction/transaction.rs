@@ -41,7 +41,8 @@ impl Transaction {
             Event::End(request) => answered(self.end(&request, now)),
             Event::MarkersWritten(partitions) => self.markers_written(&partitions, now),
             Event::Loaded => self.markers().into_iter().map(Effect::WriteMarkers).collect(),
-            Event::TimersDue => self.timers_due(config, now),
+            Event::CheckTimeout => self.check_timeout(now),
+            Event::CheckExpiration => self.check_expiration(config, now),
         }
     }
 
@@ -185,18 +186,22 @@ impl Transaction {
         if self.unmarked.is_empty() { vec![Effect::Append(Some(completed(record, now)))] } else { Vec::new() }
     }
 
-    fn timers_due(&self, config: &TransactionConfig, now: Wall) -> Vec<Effect> {
-        let Some(record) = &self.record else { return Vec::new() };
-        let since = |time: Wall| now.0.saturating_sub(time.0);
-        match record.state {
-            TransactionState::Ongoing
-                if record.started.is_some_and(|started| since(started) > i64::from(record.timeout_ms)) =>
-            {
+    fn check_timeout(&self, now: Wall) -> Vec<Effect> {
+        let ongoing = self.record.as_ref().filter(|record| record.state == TransactionState::Ongoing);
+        let late = |started: Wall, timeout_ms: i32| now.0.saturating_sub(started.0) > i64::from(timeout_ms);
+        match ongoing {
+            Some(record) if record.started.is_some_and(|started| late(started, record.timeout_ms)) => {
                 self.abort_by_coordinator(record, now)
             }
-            TransactionState::Empty | TransactionState::CompleteCommit | TransactionState::CompleteAbort
-                if since(record.last_update) >= config.expiration_ms =>
-            {
+            _ => Vec::new(),
+        }
+    }
+
+    fn check_expiration(&self, config: &TransactionConfig, now: Wall) -> Vec<Effect> {
+        let at_rest =
+            |record: &&TransactionRecord| record.state != TransactionState::Ongoing && !record.state.is_ending();
+        match self.record.as_ref().filter(at_rest) {
+            Some(record) if now.0.saturating_sub(record.last_update.0) >= config.expiration_ms => {
                 vec![Effect::Append(None)]
             }
             _ => Vec::new(),

@@ -1,9 +1,9 @@
 //! FindCoordinator, versions 0 to 6.
 //!
-//! Says which broker coordinates a group: the leader of the group's partition of `__consumer_offsets`, which is
-//! created when the first client asks. Version 1 has the type of key, 3 is flexible, 4 asks for many keys at once
-//! (KIP-699), 6 has share groups (KIP-932). Transactions and share groups are not served: their keys are refused
-//! with errors that clients take as final.
+//! Says which broker coordinates a group or a transactional id: the leader of its partition of `__consumer_offsets` or
+//! `__transaction_state`, which is created when the first client asks. Version 1 has the type of key, 3 is flexible, 4
+//! asks for many keys at once (KIP-699), 6 has share groups (KIP-932), which are not served: their keys are refused with
+//! an error that clients take as final.
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
@@ -35,7 +35,10 @@ async fn find(context: &Context, call: &Call, key_type: i8, key: String) -> Coor
             Ok(topic) => leader(context, call, &topic, &key),
             Err(error) => Err((error, format!("{} is being created", crate::model::CONSUMER_OFFSETS_TOPIC))),
         },
-        TRANSACTION => Err((ErrorCode::UnsupportedVersion, "this broker does not serve transactions".to_owned())),
+        TRANSACTION => match context.transactions.state_topic().await {
+            Ok(topic) => leader(context, call, &topic, &key),
+            Err(error) => Err((error, format!("{} is being created", crate::model::TRANSACTION_STATE_TOPIC))),
+        },
         other => Err((ErrorCode::InvalidRequest, format!("this broker coordinates nothing of key type {other}"))),
     };
     match found {

@@ -3,7 +3,7 @@
 //! Answers what a group has committed, -1 where it has nothing; what was committed for a topic since deleted is
 //! nothing. From version 2 on a missing list of topics asks for all of them, and there is an error of the whole
 //! answer; 5 has leader epochs (KIP-320), 6 is flexible, 7 can insist on offsets that no open transaction may change
-//! (KIP-447; there are no transactions, so all are stable), 8 asks for many groups (KIP-709), 9 names a member
+//! (KIP-447): one that may is UNSTABLE_OFFSET_COMMIT. Version 8 asks for many groups (KIP-709), 9 names a member
 //! (KIP-848; classic groups do not look at it), 10 names topics by id.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ pub async fn handle(context: &Context, call: Call, request: OffsetFetchRequest) 
     if version >= BATCHED {
         let mut groups = Vec::with_capacity(request.groups.len());
         for group in request.groups {
-            groups.push(fetch(context, version, group).await);
+            groups.push(fetch(context, version, group, request.require_stable).await);
         }
         return OffsetFetchResponse { groups, ..OffsetFetchResponse::default() };
     }
@@ -46,15 +46,20 @@ pub async fn handle(context: &Context, call: Call, request: OffsetFetchRequest) 
     };
     let topics = request.topics.map(|topics| topics.into_iter().map(topic).collect());
     let group = OffsetFetchRequestGroup { group_id: request.group_id, topics, ..OffsetFetchRequestGroup::default() };
-    unbatched(version, asked.unwrap_or_default(), fetch(context, version, group).await)
+    unbatched(version, asked.unwrap_or_default(), fetch(context, version, group, request.require_stable).await)
 }
 
-async fn fetch(context: &Context, version: i16, group: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+async fn fetch(
+    context: &Context,
+    version: i16,
+    group: OffsetFetchRequestGroup,
+    require_stable: bool,
+) -> OffsetFetchResponseGroup {
     let image = context.image();
     let OffsetFetchRequestGroup { group_id, topics, .. } = group;
     let fetched = match topics {
-        None => fetch_all(context, &image, version, &group_id).await,
-        Some(topics) => fetch_some(context, &image, version, &group_id, topics).await,
+        None => fetch_all(context, &image, version, &group_id, require_stable).await,
+        Some(topics) => fetch_some(context, &image, version, &group_id, topics, require_stable).await,
     };
     match fetched {
         Ok(topics) => OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::None },
@@ -67,6 +72,7 @@ async fn fetch_all(
     image: &ClusterImage,
     version: i16,
     group_id: &str,
+    require_stable: bool,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let mut by_topic: BTreeMap<Arc<str>, OffsetFetchResponseTopics> = BTreeMap::new();
     for fetched in context.groups.fetch_offsets(group_id, &OffsetsOf::All).await? {
@@ -83,7 +89,7 @@ async fn fetch_all(
             topic_id: topic_id.unwrap_or_default().0,
             partitions: Vec::new(),
         });
-        topic.partitions.push(found(&fetched));
+        topic.partitions.push(found(&fetched, require_stable));
     }
     Ok(by_topic.into_values().collect())
 }
@@ -94,6 +100,7 @@ async fn fetch_some(
     version: i16,
     group_id: &str,
     topics: Vec<OffsetFetchRequestTopics>,
+    require_stable: bool,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let mut wanted = Vec::new();
     for topic in &topics {
@@ -106,7 +113,9 @@ async fn fetch_some(
     for topic in topics {
         let is_known = identify(image, version, &topic).is_some();
         let answer = |&index: &i32| match is_known {
-            true => fetched.next().map_or_else(|| nothing(index, ErrorCode::None), |fetched| found(&fetched)),
+            true => fetched
+                .next()
+                .map_or_else(|| nothing(index, ErrorCode::None), |fetched| found(&fetched, require_stable)),
             false => nothing(index, ErrorCode::UnknownTopicId),
         };
         let partitions = topic.partition_indexes.iter().map(answer).collect();
@@ -124,7 +133,10 @@ fn identify(image: &ClusterImage, version: i16, topic: &OffsetFetchRequestTopics
     Some((topic.name.as_str().into(), image.topic_id(&topic.name).unwrap_or_default()))
 }
 
-fn found(fetched: &FetchedOffset) -> OffsetFetchResponsePartitions {
+fn found(fetched: &FetchedOffset, require_stable: bool) -> OffsetFetchResponsePartitions {
+    if require_stable && fetched.unstable {
+        return nothing(fetched.partition, ErrorCode::UnstableOffsetCommit);
+    }
     let Some(offset) = &fetched.offset else { return nothing(fetched.partition, ErrorCode::None) };
     OffsetFetchResponsePartitions {
         partition_index: fetched.partition,

@@ -7,7 +7,9 @@
 //!
 //! Each partition's batch is appended at once, before anything is awaited, so that the requests of a connection are
 //! appended in their order. With acks=all the answer waits for the high watermark. With acks=0 there is no answer,
-//! and an error closes the connection. Transactional batches are refused: transactions are not served yet.
+//! and an error closes the connection. The first batch of a transaction in a partition is appended once the transaction's
+//! coordinator has confirmed it; from version 12 on that also makes the partition part of the transaction (KIP-890).
+//! Requests with a transactional id are therefore handled one after the other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +21,10 @@ use tokio::time::Instant;
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::{Call, Outcome};
+use crate::broker::first_writes::FirstWrites;
 use crate::broker::leader_hints::LeaderHints;
 use crate::clock;
+use crate::log::VerificationGuard;
 use crate::model::{ErrorCode, TopicId, is_internal_topic};
 use crate::partition::{AppendRequest, Appended, PartitionError, Replica};
 use crate::protocol::messages::{
@@ -36,6 +40,10 @@ const ADMIN_CLIENT_ID: &str = "__admin_client";
 pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> Outcome<ProduceResponse> {
     let ProduceRequest { transactional_id, acks, timeout_ms, topics } = request;
     let what = What { acks, zstd_known: call.api_version >= 7, transactional: transactional_id.is_some() };
+    let first_writes = match &transactional_id {
+        Some(id) => FirstWrites::verify(context, id, call.api_version, &topics).await,
+        None => FirstWrites::default(),
+    };
     let by_id = call.api_version >= 13;
     let may_write_internal = call.client_id.as_deref() == Some(ADMIN_CLIENT_ID);
     let mut hints = LeaderHints::new(context, &call, 10);
@@ -48,7 +56,10 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
             let index = partition.index;
             let result = match refused {
                 true => Err(Refusal::Answer(ErrorCode::InvalidTopicException)),
-                false => append(context, &what, by_id, &topic, partition),
+                false => match first_writes.guard(at, index) {
+                    Ok(guard) => append(context, &what, by_id, &topic, partition, guard),
+                    Err(error_code) => Err(Refusal::Answer(error_code)),
+                },
             };
             if let Ok((replica, appended)) = &result
                 && acks == -1
@@ -100,23 +111,26 @@ fn append(
     by_id: bool,
     topic: &ProduceTopic,
     partition: ProducePartition,
+    guard: Option<VerificationGuard>,
 ) -> Result<(Arc<Replica>, Appended), Refusal> {
     if !(-1..=1).contains(&what.acks) {
         return Err(Refusal::Answer(ErrorCode::InvalidRequiredAcks));
-    }
-    if what.transactional {
-        return Err(Refusal::Answer(ErrorCode::InvalidTxnState));
     }
     let replica = match by_id {
         true => context.replicas.find_by_id(TopicId(topic.topic_id), partition.index)?,
         false => context.replicas.find(&topic.name, partition.index)?,
     };
     let records = partition.records.ok_or(InvalidBatch::NoBatch)?;
-    let appended = append_batch(&replica, what, records)?;
+    let appended = append_batch(&replica, what, records, guard)?;
     Ok((replica, appended))
 }
 
-fn append_batch(replica: &Replica, what: &What, records: Bytes) -> Result<Appended, PartitionError> {
+fn append_batch(
+    replica: &Replica,
+    what: &What,
+    records: Bytes,
+    guard: Option<VerificationGuard>,
+) -> Result<Appended, PartitionError> {
     let inflates = replica.needs_codec(&records);
     let request = AppendRequest {
         records,
@@ -124,7 +138,8 @@ fn append_batch(replica: &Replica, what: &What, records: Bytes) -> Result<Append
         zstd_known: what.zstd_known,
         transactional: what.transactional,
         leader_epoch: None,
-        guard: None,
+        guard,
+        coordinated: false,
     };
     let append = || replica.append(request, clock::wall());
     if !inflates {

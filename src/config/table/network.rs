@@ -52,7 +52,7 @@ keys! {
     Long "queued.max.request.bytes" = "-1"; in_force;
     /// How long the broker waits for another node's answer, in milliseconds.
     Int "request.timeout.ms" = "30000";
-        high, accepted("Each kind of call to another node has a time-out that suits it.");
+        at_least(1), high, in_force;
     /// Most bytes a Fetch is answered with; a single larger batch is still returned whole.
     Int "fetch.max.bytes" = "57671680"; at_least(1024), in_force;
     /// How many incremental fetch sessions the broker remembers.

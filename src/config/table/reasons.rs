@@ -22,7 +22,6 @@ pub(super) const SSL: &str = "Read only by SSL listeners, which refuse to start.
 pub(super) const STREAMS: &str = "Streams groups are not served, so no client can depend on it.";
 pub(super) const THREADS: &str = "The runtime sizes its own threads: two for control, one per core for data.";
 pub(super) const TOKENS: &str = "Read only where delegation tokens are enabled, which is refused.";
-pub(super) const TRANSACTIONS: &str = "Transactions are not served, so no producer can depend on it.";
 pub(super) const CHECKPOINTS: &str = "Checkpoints are written after each round of flushes, which is at least as often.";
 pub(super) const ONE_FETCHER: &str = "One connection per leader fetches for all of its partitions.";
 pub(super) const ONE_TRY: &str =

@@ -31,6 +31,25 @@ impl ClassicGroup {
         Ok(())
     }
 
+    /// The same for offsets of a transaction. Old clients name no member, and during a rebalance the producer's epoch
+    /// keeps former members out.
+    pub(in crate::group) fn check_transactional_commit(
+        &self,
+        member_id: &str,
+        group_instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ErrorCode> {
+        if self.state == State::Dead {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        let nameless = member_id.is_empty() && group_instance_id.is_none();
+        if generation < 0 && (nameless || self.state == State::Empty) {
+            return Ok(());
+        }
+        self.check_member(member_id, group_instance_id)?;
+        self.check_generation(generation)
+    }
+
     /// A commit is a sign of life too.
     pub(in crate::group) fn on_offset_commit(&mut self, member_id: &str, now: Now) {
         if !matches!(self.state, State::Stable | State::PreparingRebalance) {

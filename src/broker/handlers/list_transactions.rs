@@ -1,0 +1,55 @@
+//! ListTransactions, versions 0 and 1.
+//!
+//! The transactional ids that this broker coordinates, filtered by state, by producer id and, from version 1 on, by how
+//! long their transaction has been going on (KIP-994). Version 2, which filters by a pattern of ids (KIP-1152), is not
+//! served.
+
+use std::collections::BTreeSet;
+
+use crate::broker::context::Context;
+use crate::broker::dispatch::Call;
+use crate::clock;
+use crate::protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, ListTransactionsState};
+use crate::transaction::{TransactionRecord, TransactionState};
+
+/// States of Kafka's that no transaction is ever seen in here.
+const NEVER_SEEN: [&str; 2] = ["Dead", "PrepareEpochFence"];
+
+/// Lists transactions.
+pub async fn handle(context: &Context, _: Call, request: ListTransactionsRequest) -> ListTransactionsResponse {
+    let (states, unknown_state_filters) = states(&request.state_filters);
+    let ids: BTreeSet<i64> = request.producer_id_filters.iter().copied().collect();
+    let (now, duration_ms) = (clock::wall(), request.duration_filter);
+    let wanted = |_: &str, record: &TransactionRecord| {
+        let lasts_ms = record.started.map(|started| now.0.saturating_sub(started.0));
+        (request.state_filters.is_empty() || states.contains(record.state.name()))
+            && (ids.is_empty() || ids.contains(&record.producer_id.0))
+            && (duration_ms < 0 || lasts_ms.is_some_and(|lasts_ms| lasts_ms > duration_ms))
+    };
+    match context.transactions.list(wanted) {
+        Ok(found) => {
+            let state = |(transactional_id, record): (String, TransactionRecord)| ListTransactionsState {
+                transactional_id,
+                producer_id: record.producer_id.0,
+                transaction_state: record.state.name().to_owned(),
+            };
+            let transaction_states = found.into_iter().map(state).collect();
+            ListTransactionsResponse {
+                unknown_state_filters,
+                transaction_states,
+                ..ListTransactionsResponse::default()
+            }
+        }
+        Err(error_code) => ListTransactionsResponse { error_code, ..ListTransactionsResponse::default() },
+    }
+}
+
+/// The states that are asked for, and what is the name of none.
+fn states(filters: &[String]) -> (BTreeSet<&'static str>, Vec<String>) {
+    let known = |name: &str| {
+        let names = TransactionState::ALL.into_iter().map(TransactionState::name).chain(NEVER_SEEN);
+        names.into_iter().find(|known| *known == name)
+    };
+    let states = filters.iter().filter_map(|name| known(name)).collect();
+    (states, filters.iter().filter(|name| known(name).is_none()).cloned().collect())
+}
