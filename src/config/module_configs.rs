@@ -250,6 +250,8 @@ pub struct TransactionConfig {
     pub add_partitions_backoff: Duration,
     /// `add.partitions.to.txn.retry.backoff.max.ms`.
     pub add_partitions_patience: Duration,
+    /// `transaction.partition.verification.enable`.
+    pub partition_verification: bool,
     /// `transaction.state.log.num.partitions`.
     pub topic_num_partitions: i32,
     /// `transaction.state.log.replication.factor`, before it is capped by the brokers the cluster is meant to have.
@@ -276,6 +278,7 @@ impl TransactionConfig {
             ),
             add_partitions_backoff: milliseconds(layers, "add.partitions.to.txn.retry.backoff.ms"),
             add_partitions_patience: milliseconds(layers, "add.partitions.to.txn.retry.backoff.max.ms"),
+            partition_verification: layers.boolean("transaction.partition.verification.enable"),
             topic_num_partitions: layers.int("transaction.state.log.num.partitions"),
             topic_replication_factor: i16::try_from(layers.int("transaction.state.log.replication.factor"))
                 .unwrap_or(i16::MAX),

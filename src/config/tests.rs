@@ -146,6 +146,7 @@ fn keys_in_force_are_those_that_are_read() {
         let _ = ClusterConfig::default();
         let _ = TopicCreationConfig::default();
         let _ = GroupConfig::default();
+        let _ = TransactionConfig::default();
         let _ = TopicConfig::default();
     });
     let in_force = |keys: &mut dyn Iterator<Item = &'static ConfigKey>| -> BTreeSet<String> {

@@ -107,12 +107,12 @@ impl BrokerLayers<'_> {
 
     /// A replica's configuration in effect.
     pub fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
-        let broker = |key| config::effective_broker_value(self.layers(), key);
-        let expiration = broker("producer.id.expiration.ms").and_then(|text| text.parse().ok());
-        let verifies = broker("transaction.partition.verification.enable").and_then(|text| text.parse().ok());
+        let expiration = config::effective_broker_value(self.layers(), "producer.id.expiration.ms");
+        let expiration = expiration.and_then(|text| text.parse().ok());
+        let verifies_transactions = config::TransactionConfig::resolve(self.layers()).partition_verification;
         let expiration = expiration.unwrap_or(LogConfig::default().producer_id_expiration_ms);
         let config = ReplicaConfig::new(&self.topic_config(image, topic), expiration);
-        ReplicaConfig { verifies_transactions: verifies.unwrap_or(true), ..config }
+        ReplicaConfig { verifies_transactions, ..config }
     }
 }
 

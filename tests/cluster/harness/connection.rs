@@ -6,9 +6,10 @@ use std::net::TcpStream;
 use bytes::Bytes;
 use ottla::model::ErrorCode;
 use ottla::protocol::{
-    self, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, FetchPartition, FetchRequest, FetchTopic,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, MetadataRequest,
-    MetadataRequestTopic, MetadataResponseTopic, ProducePartition, ProduceRequest, ProduceTopic, Records, Request,
+    self, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DescribeTransactionsRequest, FetchPartition,
+    FetchRequest, FetchTopic, FindCoordinatorRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource,
+    IncrementalAlterableConfig, MetadataRequest, MetadataRequestTopic, MetadataResponseTopic, ProducePartition,
+    ProduceRequest, ProduceTopic, Records, Request,
 };
 use ottla::record::{BatchBuilder, Batches};
 
@@ -40,6 +41,18 @@ impl Connection {
         let (header, response) = protocol::decode_response::<R>(&Bytes::from(answer), version).expect("decodes");
         assert_eq!(header.correlation_id, self.correlation_id);
         response
+    }
+
+    /// Waits until this node coordinates a transactional id and has read what there is of it.
+    pub fn find_transaction_coordinator(&mut self, transactional_id: &str) {
+        let key = transactional_id.to_owned();
+        eventually("the transactional id has a coordinator", || {
+            let found = self.send(2, &FindCoordinatorRequest { key: key.clone(), key_type: 1, ..Default::default() });
+            let ask = DescribeTransactionsRequest { transactional_ids: vec![key.clone()] };
+            let described = self.send(0, &ask).transaction_states[0].error_code;
+            let is_loaded = matches!(described, ErrorCode::None | ErrorCode::TransactionalIdNotFound);
+            (found.error_code == ErrorCode::None && is_loaded).then_some(())
+        });
     }
 
     /// Creates a topic with one partition and one replica and waits for its leader, or panics.
