@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientConfig, Message};
 
 #[tokio::main(flavor = "current_thread")]
@@ -20,5 +21,9 @@ async fn main() -> Result<(), KafkaError> {
         let value = record.payload().map(String::from_utf8_lossy).unwrap_or_default();
         println!("{}-{}@{}: {value}", record.topic(), record.partition(), record.offset());
     }
-    consumer.commit_consumer_state(CommitMode::Sync)
+    match consumer.commit_consumer_state(CommitMode::Sync) {
+        // Everything has been committed in the background already.
+        Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => Ok(()),
+        committed => committed,
+    }
 }
