@@ -46,6 +46,14 @@ pub enum ConfigError {
     Wrong(Vec<String>),
 }
 
+impl ConfigError {
+    /// Whoever mends what is wrong wants to know in the same go what is doubtful.
+    pub(super) fn wrong(problems: Vec<String>, warnings: &[String]) -> Self {
+        let doubtful = warnings.iter().map(|warning| format!("also doubtful: {warning}"));
+        Self::Wrong(problems.into_iter().chain(doubtful).collect())
+    }
+}
+
 /// What was gathered.
 #[derive(Clone, Default, Debug)]
 pub struct Loaded {
@@ -205,7 +213,7 @@ impl Gathering {
     fn finish(mut self) -> Result<Loaded, ConfigError> {
         self.problems.extend(self.wrong_values.into_values());
         if !self.problems.is_empty() {
-            return Err(ConfigError::Wrong(self.problems));
+            return Err(ConfigError::wrong(self.problems, &self.loaded.warnings));
         }
         if !self.not_needed.is_empty() {
             self.loaded.warnings.push(format!("not needed here and ignored: {}", self.not_needed.join(", ")));
@@ -274,6 +282,13 @@ mod tests {
         for part in [":1: invalid value \"x\" for num.partitions", ":2: remote.log", ":3: ", "--override novalue"] {
             assert!(error.contains(part), "{part} in {error}");
         }
+    }
+
+    #[test]
+    fn what_is_doubtful_is_told_with_what_is_wrong() {
+        let error = load_text(b"num.partitons=3\nnode.id=x\n", &[], &[]).unwrap_err().to_string();
+        assert!(error.contains("invalid value \"x\" for node.id"), "{error}");
+        assert!(error.contains("also doubtful: ") && error.contains("did you mean num.partitions?"), "{error}");
     }
 
     #[test]

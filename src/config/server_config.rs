@@ -39,7 +39,7 @@ impl ServerConfig {
         let initial_topics = initial_topics::resolve(layers, &mut problems);
         check_order(layers, &mut problems);
         if !problems.is_empty() {
-            return Err(ConfigError::Wrong(problems));
+            return Err(ConfigError::wrong(problems, &warnings));
         }
         warnings.extend(doubts(&start, &controller));
         Ok(Self { node, listeners, controller, initial_topics, start: Arc::new(start), warnings })

@@ -127,6 +127,7 @@ impl Node {
         let bind = |listener: &Listener| bind::bind(listener, &options);
         let bound_controller = config.listeners.controller.as_ref().map(bind).transpose()?;
         let bound: Vec<Bound> = config.listeners.broker.iter().map(bind).collect::<Result<_, _>>()?;
+        bound.iter().for_each(hint_at_advertised_name);
         let listeners = bound.iter().map(Bound::advertised).collect();
         let voters = settings::voters(&config, bound_controller.as_ref());
 
@@ -192,6 +193,17 @@ impl Node {
             controller.handle.shutdown().await;
         }
         stopped
+    }
+}
+
+/// The most frequent reason why a client connects once and then no more.
+fn hint_at_advertised_name(bound: &Bound) {
+    if bound.listener.advertised_host.is_none() {
+        let (name, told) = (&bound.listener.endpoint.name, bound.advertised());
+        tracing::info!(
+            "clients of listener {name} are told {told}, which is this machine's own name; where they do not know it, set \
+             advertised.listeners"
+        );
     }
 }
 
