@@ -19,7 +19,12 @@ impl Replicas {
     /// Follows a change of the metadata; then answers are given from it. Blocks on the disk.
     pub fn apply(&self, delta: &ImageDelta) {
         for topic in delta.removed_topics() {
-            self.delete(topic);
+            self.delete_topic(topic);
+        }
+        for (topic, index, _, now) in delta.changed_partitions() {
+            if !now.replicas.contains(&self.config.broker_id) {
+                self.delete_partition(topic, index);
+            }
         }
         let first = delta.old.applied_index() == 0;
         let mut followers = Vec::new();
@@ -220,7 +225,7 @@ impl Replicas {
         }
     }
 
-    fn delete(&self, topic: &TopicImage) {
+    fn delete_topic(&self, topic: &TopicImage) {
         let removed = {
             let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
             match hosted.topics.get(&topic.name) {
@@ -228,14 +233,30 @@ impl Replicas {
                 _ => None,
             }
         };
-        for replica in removed.iter().flat_map(|here| here.partitions.values()).filter_map(HostedPartition::online) {
-            if replica.leader_epoch().is_some() {
-                self.tell(replica, None);
-            }
-            self.fetchers.point([(Arc::clone(replica), None)]);
-            if let Err(error) = replica.delete(random_id()) {
-                tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
-            }
+        let partitions = removed.iter().flat_map(|here| here.partitions.values());
+        partitions.filter_map(HostedPartition::online).for_each(|replica| self.delete_replica(replica));
+    }
+
+    /// The partition has moved to other brokers. Should it come back one day, it begins with nothing (A20).
+    fn delete_partition(&self, topic: &TopicImage, index: i32) {
+        let removed = {
+            let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
+            let here = hosted.topics.get_mut(&topic.name).filter(|here| here.id == topic.id);
+            here.and_then(|here| here.partitions.remove(&index))
+        };
+        if let Some(replica) = removed.as_ref().and_then(HostedPartition::online) {
+            tracing::info!(partition = %replica.topic_partition(), "moved to other brokers; deleting its log here");
+            self.delete_replica(replica);
+        }
+    }
+
+    fn delete_replica(&self, replica: &Arc<Replica>) {
+        if replica.leader_epoch().is_some() {
+            self.tell(replica, None);
+        }
+        self.fetchers.point([(Arc::clone(replica), None)]);
+        if let Err(error) = replica.delete(random_id()) {
+            tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
         }
     }
 

@@ -271,3 +271,29 @@ fn a_follower_that_lags_leaves_and_rejoins() {
     assert_equal_logs(&cluster, &[2, 3, 4]);
     assert_eq!(connection.fetch_all(TOPIC), values(0..10));
 }
+
+/// A20: a partition moves to a broker that had nothing of it, and leaves the one that led it.
+#[test]
+fn a_moved_partition_takes_its_records_along() {
+    let cluster = Plan::combined(3).set("broker.session.timeout.ms", "2000").start();
+    cluster.await_brokers(1, &[1, 2, 3]);
+    cluster.connect(1).create_topic_with(TOPIC, 1, 2, &[("min.insync.replicas", "1")]);
+    let (leader, mut connection) = connect_to_leader(&cluster, 1, -1);
+    produce_all(&mut connection, 0..10);
+    let partition = connection.describe_topic(TOPIC).partitions.remove(0);
+    let stays = *partition.replica_nodes.iter().find(|node| **node != leader).expect("two replicas");
+    let joins = *others(&cluster, leader).iter().find(|node| **node != stays).expect("three nodes");
+    let target = ReassignablePartition { partition_index: 0, replicas: Some(vec![joins, stays]) };
+    let topic = ReassignableTopic { name: TOPIC.to_owned(), partitions: vec![target] };
+    let request = AlterPartitionReassignmentsRequest { timeout_ms: 30_000, topics: vec![topic], ..Default::default() };
+    let response = connection.send(0, &request);
+    assert_eq!((response.error_code, response.responses[0].partitions[0].error_code), Default::default());
+    await_isr(&cluster, stays, &[joins, stays]);
+    let (_, mut connection) = connect_to_leader(&cluster, stays, leader);
+    produce_all(&mut connection, 10..20);
+    assert_eq!(connection.fetch_all(TOPIC), values(0..20));
+    assert_equal_logs(&cluster, &[joins, stays]);
+    eventually("its first leader has let go of it", || {
+        (!cluster.data(leader).join(format!("{TOPIC}-0")).exists()).then_some(())
+    });
+}
