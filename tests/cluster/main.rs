@@ -16,4 +16,5 @@ mod quorum;
 mod replication;
 mod seats;
 mod startup;
+mod transactions;
 mod traps;
