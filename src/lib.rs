@@ -14,6 +14,7 @@ pub mod config;
 pub mod controller;
 pub mod coordinator;
 pub mod group;
+pub mod http;
 pub mod log;
 pub mod metadata;
 pub mod model;

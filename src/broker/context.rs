@@ -13,6 +13,7 @@ use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
 
 use super::auto_create::AutoCreate;
 use super::fetch_session::FetchSessions;
+use super::metrics::RequestMetrics;
 
 /// How long a handler waits for the controllers when the client named no time.
 pub const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,6 +42,8 @@ pub struct Context {
     pub transactions: Arc<TransactionCoordinator>,
     /// Ends transactions in partitions that are led here.
     pub markers: Arc<LocalMarkers>,
+    /// Counts what handlers are asked.
+    pub requests: Arc<RequestMetrics>,
 }
 
 impl Context {

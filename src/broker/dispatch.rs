@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
@@ -137,8 +138,9 @@ macro_rules! served {
                     let request = decode::<protocol::messages::$request>(body, call.api_version)?;
                     let appends_at_once = appends_at_once(&request);
                     let pending: Pending = Box::pin(async move {
-                        let version = call.api_version;
+                        let (version, started) = (call.api_version, Instant::now());
                         let outcome = handlers::$handler::handle(&context, call, request).await;
+                        context.requests.on_answered(ApiKey::$api, started.elapsed());
                         encode::<protocol::messages::$request>(version, correlation_id, outcome.into())
                     });
                     Ok((pending, appends_at_once))

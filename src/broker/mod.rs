@@ -19,6 +19,7 @@ pub mod handlers;
 mod hints;
 mod leader_hints;
 mod listener;
+pub mod metrics;
 #[cfg(test)]
 mod protocol_support;
 mod receive;

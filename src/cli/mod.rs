@@ -12,6 +12,7 @@ mod configs;
 mod consume;
 mod exit;
 mod groups;
+mod healthcheck;
 mod kafka_tools;
 mod log;
 mod metadata;
@@ -65,6 +66,8 @@ enum Command {
     Config(config::ConfigArguments),
     /// Measures how fast a cluster takes records and gives them back.
     Bench(bench::BenchArguments),
+    /// Asks whether a node is ready: exit code 0, or why not.
+    Healthcheck(healthcheck::HealthcheckArguments),
     /// Prints the completions for a shell.
     Completions(completions::CompletionsArguments),
     /// Prints the version.
@@ -90,6 +93,7 @@ pub fn run() -> ExitCode {
         Command::Metadata(arguments) => metadata::run(&arguments, output),
         Command::Config(arguments) => config::run(&arguments, output),
         Command::Bench(arguments) => bench::run(&arguments, output),
+        Command::Healthcheck(arguments) => healthcheck::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Version => version::run(output),
     })

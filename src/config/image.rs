@@ -36,6 +36,9 @@ pub(super) fn defaults(config: &StaticConfig, mounts: &str) -> Vec<(&'static str
     if is_broker && is_open(&["listeners", "advertised.listeners"]) {
         defaults.push(("advertised.listeners", "PLAINTEXT://localhost:9092"));
     }
+    if is_open(&["ottla.http.listener"]) {
+        defaults.push(("ottla.http.listener", "0.0.0.0:9404"));
+    }
     defaults
 }
 
@@ -55,7 +58,11 @@ mod tests {
         let defaults = defaults(&StaticConfig::default(), OVERLAY);
         assert_eq!(
             defaults,
-            [("log.dirs", "/var/lib/kafka/data"), ("advertised.listeners", "PLAINTEXT://localhost:9092")]
+            [
+                ("log.dirs", "/var/lib/kafka/data"),
+                ("advertised.listeners", "PLAINTEXT://localhost:9092"),
+                ("ottla.http.listener", "0.0.0.0:9404")
+            ]
         );
     }
 
@@ -71,9 +78,17 @@ mod tests {
 
     #[test]
     fn what_is_said_elsewhere_stays() {
-        let config = StaticConfig::from_overrides(&[("log.dir", "/data"), ("listeners", "PLAINTEXT://:9092")]);
+        let config = StaticConfig::from_overrides(&[
+            ("log.dir", "/data"),
+            ("listeners", "PLAINTEXT://:9092"),
+            ("ottla.http.listener", ""),
+        ]);
         assert_eq!(defaults(&config, OVERLAY), []);
-        let config = StaticConfig::from_overrides(&[("process.roles", "controller"), ("log.dirs", "/data")]);
+        let config = StaticConfig::from_overrides(&[
+            ("process.roles", "controller"),
+            ("log.dirs", "/data"),
+            ("ottla.http.listener", "127.0.0.1:1"),
+        ]);
         assert_eq!(defaults(&config, OVERLAY), []);
     }
 }

@@ -11,6 +11,7 @@ mod controller_config;
 mod deploy_tests;
 mod describe;
 mod endpoint;
+mod http_config;
 mod image;
 mod initial_topics;
 mod key;
@@ -42,6 +43,7 @@ pub use describe::{
     effective_broker_value, effective_topic_value,
 };
 pub use endpoint::{Endpoint, SecurityProtocol, join_address};
+pub use http_config::HttpConfig;
 pub use initial_topics::InitialTopic;
 pub use key::{ConfigKey, ConfigType, Importance, Status, UpdateMode, ValidValues};
 pub use layers::{ConfigSource, Layers};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::controller_config::ControllerConfig;
+use super::http_config::HttpConfig;
 use super::initial_topics::{self, InitialTopic};
 use super::layers::Layers;
 use super::listeners::{self, ListenersConfig, named};
@@ -19,6 +20,8 @@ pub struct ServerConfig {
     pub listeners: ListenersConfig,
     /// The controller quorum and its timers.
     pub controller: ControllerConfig,
+    /// Where health and metrics are served; `None` for nowhere.
+    pub http: Option<HttpConfig>,
     /// `ottla.create.topics`: what the node creates when it starts.
     pub initial_topics: Vec<InitialTopic>,
     /// The values it was resolved from.
@@ -37,12 +40,13 @@ impl ServerConfig {
         let listeners = listeners::resolve(layers, node.roles, &mut problems);
         let controller = ControllerConfig::resolve(layers, &node, &mut problems);
         let initial_topics = initial_topics::resolve(layers, &mut problems);
+        let http = HttpConfig::resolve(layers, &mut problems);
         check_order(layers, &mut problems);
         if !problems.is_empty() {
             return Err(ConfigError::wrong(problems, &warnings));
         }
         warnings.extend(doubts(&start, &controller));
-        Ok(Self { node, listeners, controller, initial_topics, start: Arc::new(start), warnings })
+        Ok(Self { node, listeners, controller, http, initial_topics, start: Arc::new(start), warnings })
     }
 
     /// The layers before any metadata is known.

@@ -14,9 +14,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::error::{ControllerError, FaultReport};
 use super::identity::Identity;
+use super::metrics::Decided;
 use super::raft::{Leadership, Proposed, Quorum};
-use crate::metadata::{Batch, ClusterDefaults, uuid_bytes};
-use crate::model::Uuid;
+use crate::metadata::{Batch, ClusterDefaults, unclean_elections, uuid_bytes};
+use crate::model::{BrokerId, TopicPartition, Uuid};
 use crate::rpc::metadata::{InitializeCluster, MetadataCommand, MetadataReply, metadata_command::Kind};
 
 /// Commands that may wait. Past it, callers wait for a place.
@@ -54,8 +55,17 @@ pub struct Decider {
     identity: Arc<Identity>,
     defaults: ClusterDefaults,
     faults: FaultReport,
+    decided: Arc<Decided>,
     /// The term in which this node has applied everything that came before it led.
     ready_term: Option<u64>,
+}
+
+/// A batch that has been decided: what goes into the log, and what is said once it is there.
+struct DecidedEntry {
+    replies: Vec<MetadataReply>,
+    base_index: i64,
+    records: Vec<Bytes>,
+    unclean_elections: Vec<(TopicPartition, BrokerId)>,
 }
 
 impl CommandQueue {
@@ -78,10 +88,11 @@ impl Decider {
         identity: Arc<Identity>,
         defaults: ClusterDefaults,
         faults: FaultReport,
+        decided: Arc<Decided>,
     ) -> (CommandQueue, Self) {
         let (sender, queue) = mpsc::channel(QUEUED_MAX);
         let commands = CommandQueue { sender, leadership: leadership.clone() };
-        (commands, Self { queue, quorum, leadership, identity, defaults, faults, ready_term: None })
+        (commands, Self { queue, quorum, leadership, identity, defaults, faults, decided, ready_term: None })
     }
 
     /// Runs until the queue is closed or the Raft machine fails.
@@ -130,11 +141,11 @@ impl Decider {
             return Ok(());
         }
         let commands = batch.iter().map(|submission| &submission.command);
-        let (replies, base_index, records) = self.decide(commands);
+        let entry = self.decide(commands);
         let carry_out = async {
-            match records.is_empty() {
+            match entry.records.is_empty() {
                 true => Ok::<_, ControllerError>(self.quorum.confirm_leadership().await),
-                false => Ok(self.quorum.propose(base_index, records).await? == Proposed::Replayed),
+                false => Ok(self.quorum.propose(entry.base_index, entry.records).await? == Proposed::Replayed),
             }
         };
         let mut leadership = self.leadership.clone();
@@ -147,20 +158,30 @@ impl Decider {
             refuse(batch);
             return Ok(());
         }
-        for (submission, reply) in batch.into_iter().zip(replies) {
+        for (topic_partition, leader) in &entry.unclean_elections {
+            tracing::warn!(%topic_partition, %leader, "an unclean election: records that others acknowledged may be lost");
+        }
+        self.decided.on_unclean_elections(entry.unclean_elections.len() as u64);
+        for (submission, reply) in batch.into_iter().zip(entry.replies) {
             // A caller that went away needs no answer.
             let _ = submission.answer.send(Submitted::Reply(Box::new(reply)));
         }
         Ok(())
     }
 
-    fn decide<'a>(&self, commands: impl Iterator<Item = &'a MetadataCommand>) -> (Vec<MetadataReply>, i64, Vec<Bytes>) {
+    fn decide<'a>(&self, commands: impl Iterator<Item = &'a MetadataCommand>) -> DecidedEntry {
         let image = self.quorum.applied().image();
         let mut batch = Batch::new(&image, &self.defaults);
         let replies = commands.map(|command| batch.decide(command)).collect();
         let base_index = batch.base_index();
-        let records = batch.into_records().iter().map(|record| record.encode_to_vec().into()).collect();
-        (replies, base_index, records)
+        let decided = batch.image().clone();
+        let records = batch.into_records();
+        DecidedEntry {
+            replies,
+            base_index,
+            unclean_elections: unclean_elections(&decided, &records),
+            records: records.iter().map(|record| record.encode_to_vec().into()).collect(),
+        }
     }
 
     /// True when this node leads and its image holds everything that earlier leaders committed. To get there a new
@@ -191,8 +212,8 @@ impl Decider {
         let Some(cluster_id) = self.identity.cluster_id() else { return Ok(false) };
         let command = InitializeCluster { cluster_id: cluster_id.to_owned() };
         let command = MetadataCommand { kind: Some(Kind::InitializeCluster(command)) };
-        let (_, base_index, records) = self.decide([&command].into_iter());
-        Ok(self.quorum.propose(base_index, records).await? == Proposed::Replayed)
+        let entry = self.decide([&command].into_iter());
+        Ok(self.quorum.propose(entry.base_index, entry.records).await? == Proposed::Replayed)
     }
 }
 

@@ -20,6 +20,7 @@ mod handle;
 mod identity;
 mod leader_balance;
 mod liveness;
+pub mod metrics;
 mod raft;
 mod seats;
 mod service;

@@ -19,6 +19,7 @@ use super::fragile_topics::FragileTopics;
 use super::handle::Decider;
 use super::identity::Identity;
 use super::leader_balance::LeaderBalance;
+use super::metrics::{ControllerMetrics, Decided};
 use super::raft::{self, Leadership, Quorum};
 use super::service::{ControllerService, RaftService};
 use super::sessions::Sessions;
@@ -49,6 +50,7 @@ pub struct ControllerHandle {
     tasks: Vec<AbortHandle>,
     server: Option<tokio::task::JoinHandle<()>>,
     control: Handle,
+    metrics: ControllerMetrics,
 }
 
 impl Controller {
@@ -76,8 +78,21 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     let quorum = Arc::new(quorum);
 
     let (changes, leadership) = watch::channel(quorum.leadership());
-    let (commands, decider) =
-        Decider::new(quorum.clone(), leadership.clone(), identity.clone(), config.defaults.clone(), faults.clone());
+    let decided = Arc::new(Decided::default());
+    let (commands, decider) = Decider::new(
+        quorum.clone(),
+        leadership.clone(),
+        identity.clone(),
+        config.defaults.clone(),
+        faults.clone(),
+        decided.clone(),
+    );
+    let metrics = ControllerMetrics {
+        applied: quorum.applied().clone(),
+        leadership: leadership.clone(),
+        defaults: config.defaults.clone(),
+        decided,
+    };
     let sessions =
         Arc::new(Sessions::new(config.liveness, quorum.applied().clone(), leadership.clone(), commands.clone()));
     let formation = Arc::new(Formation::new(identity.clone(), quorum.clone()));
@@ -127,7 +142,18 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
     tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
     let server = Some(server);
-    Ok(ControllerHandle { listen_address, quorum, formation, leadership, faults, stopping, tasks, server, control })
+    Ok(ControllerHandle {
+        listen_address,
+        quorum,
+        formation,
+        leadership,
+        faults,
+        stopping,
+        tasks,
+        server,
+        control,
+        metrics,
+    })
 }
 
 /// Serves until told to stop; open streams are ended then.
@@ -192,6 +218,11 @@ impl ControllerHandle {
     /// True when this node leads the quorum.
     pub fn leads(&self) -> bool {
         self.leadership.borrow().leads
+    }
+
+    /// What it shows to operators.
+    pub fn metrics(&self) -> &ControllerMetrics {
+        &self.metrics
     }
 
     /// Waits for a fault that ends this controller, such as a disk that fails.

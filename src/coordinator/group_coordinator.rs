@@ -18,7 +18,7 @@ use crate::group::{
 };
 use crate::log::VerificationGuard;
 use crate::metadata::{ImageDelta, TopicImage};
-use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode, TopicId, TopicPartition, Uuid};
+use crate::model::{CONSUMER_OFFSETS_TOPIC, ErrorCode, Offset, TopicId, TopicPartition, Uuid};
 use crate::partition::{MarkerRequest, PartitionError, Replicas};
 use crate::transaction::Producer;
 
@@ -31,6 +31,19 @@ pub struct ListedGroup {
     pub protocol_type: String,
     /// Its state.
     pub state: State,
+}
+
+/// What a group has committed for one partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GroupProgress {
+    /// The group's id.
+    pub group: String,
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// The partition's index.
+    pub partition: i32,
+    /// The offset.
+    pub offset: Offset,
 }
 
 /// Which offsets are asked for.
@@ -128,6 +141,23 @@ impl GroupCoordinator {
     /// `__consumer_offsets`, which is created if it does not exist: to find the coordinator of a group.
     pub async fn offsets_topic(&self) -> Result<Arc<TopicImage>, ErrorCode> {
         self.creation.ensure().await
+    }
+
+    /// How many groups are coordinated here, and all that they have committed.
+    pub fn progress(&self) -> (usize, Vec<GroupProgress>) {
+        let (mut groups, mut committed) = (0, Vec::new());
+        self.host.for_each(|shard| {
+            for (id, group) in shard.machine.iter() {
+                groups += 1;
+                committed.extend(group.offsets().iter().map(|(topic, partition, offset)| GroupProgress {
+                    group: id.to_owned(),
+                    topic: Arc::clone(topic),
+                    partition,
+                    offset: offset.offset,
+                }));
+            }
+        });
+        (groups, committed)
     }
 
     /// JoinGroup. `request` gets the token it is to carry. May wait as long as a rebalance takes.

@@ -30,6 +30,7 @@ mod groups;
 mod host;
 mod load;
 mod markers;
+pub mod metrics;
 mod notes;
 mod offsets_topic;
 mod peers;

@@ -14,11 +14,16 @@
 //! 4. The **epochs**: the partition epoch counts every change, the leader epoch every change of leader (A10)
 //!    and every loss of a replica: what it fetched or acknowledged before must not count if it comes back (A20).
 
+use std::sync::Arc;
+
 use super::draft::Draft;
-use super::record::uuid_bytes;
+use super::image::ClusterImage;
+use super::record::{uuid_bytes, uuid_from_bytes};
 use super::topic_image::{PartitionImage, TopicImage, raw_ids};
-use crate::model::{BrokerId, TopicId};
-use crate::rpc::metadata::{BrokerIds, LeaderRecoveryState, PartitionChangeRecord};
+use crate::model::{BrokerId, TopicId, TopicPartition};
+use crate::rpc::metadata::{
+    BrokerIds, LeaderRecoveryState, MetadataRecord, PartitionChangeRecord, metadata_record::Kind,
+};
 
 /// Which leader is wanted.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -191,6 +196,21 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
             false => BrokerId::NONE,
         };
     }
+}
+
+/// The partitions that `records` let a replica lead that may lack acknowledged records (A18), with their new leader;
+/// `image` is the one after them.
+pub fn unclean_elections(image: &ClusterImage, records: &[MetadataRecord]) -> Vec<(TopicPartition, BrokerId)> {
+    let elected = records.iter().filter_map(|record| match &record.kind {
+        Some(Kind::PartitionChange(change)) => {
+            let unclean = change.leader_recovery_state == Some(LeaderRecoveryState::Recovering.into());
+            let topic = image.topic(TopicId(uuid_from_bytes(&change.topic_id)?))?;
+            let name = TopicPartition::new(Arc::clone(&topic.name), change.partition);
+            change.leader.filter(|_| unclean).map(|leader| (name, BrokerId(leader)))
+        }
+        _ => None,
+    });
+    elected.collect()
 }
 
 fn in_order_of(replicas: &[BrokerId], wanted: impl Fn(BrokerId) -> bool) -> Vec<BrokerId> {

@@ -13,6 +13,8 @@ pub(super) struct Facts<'a> {
     pub(super) listeners: Vec<String>,
     /// Where the controller listens, if there is one here.
     pub(super) controller: Option<String>,
+    /// `host:port` of the HTTP listener, if there is one.
+    pub(super) http: Option<String>,
     /// The data directory, as an absolute path.
     pub(super) directory: &'a Path,
     /// The cluster.
@@ -33,6 +35,9 @@ pub(super) fn banner(config: &ServerConfig, facts: &Facts<'_>) -> String {
     }
     if let Some(controller) = &facts.controller {
         line("controller", controller);
+    }
+    if let Some(http) = &facts.http {
+        line("http", &format!("http://{http} (/healthz, /readyz, /metrics)"));
     }
     line("data", &facts.directory.display().to_string());
     line("node", &format!("{} ({roles}) of cluster {}", config.node.node_id, facts.cluster_id));
@@ -73,6 +78,7 @@ mod tests {
         let facts = Facts {
             listeners: vec!["PLAINTEXT://localhost:9092".to_owned()],
             controller: None,
+            http: None,
             directory: Path::new("/data"),
             cluster_id: "abc",
         };

@@ -5,22 +5,26 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::config::{Endpoint, Listener, join_address};
+use crate::config::{Endpoint, HttpConfig, Listener, join_address};
+
+/// Scrapes and probes come one at a time.
+const HTTP_BACKLOG: i32 = 64;
 
 /// An address that cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {endpoint}: {source}{}", hint(.source))]
+#[error("cannot listen on {endpoint}: {source}{}", hint(key, .source))]
 pub struct BindError {
+    key: &'static str,
     endpoint: String,
     source: io::Error,
 }
 
-fn hint(source: &io::Error) -> &'static str {
+fn hint(key: &str, source: &io::Error) -> String {
     match source.kind() {
-        io::ErrorKind::AddrInUse => "; is a broker running already? Otherwise choose another port in listeners",
-        io::ErrorKind::AddrNotAvailable => "; listeners must name addresses of this machine",
-        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege",
-        _ => "",
+        io::ErrorKind::AddrInUse => format!("; is a broker running already? Otherwise choose another port in {key}"),
+        io::ErrorKind::AddrNotAvailable => format!("; {key} must name addresses of this machine"),
+        io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege".to_owned(),
+        _ => String::new(),
     }
 }
 
@@ -69,10 +73,21 @@ pub(super) struct SocketOptions {
 
 /// Opens one listener's socket.
 pub(super) fn bind(listener: &Listener, options: &SocketOptions) -> Result<Bound, BindError> {
-    let failed = |source| BindError { endpoint: listener.endpoint.to_string(), source };
+    let failed = |source| BindError { key: "listeners", endpoint: listener.endpoint.to_string(), source };
     let socket = open(&listener.endpoint, options).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     Ok(Bound { listener: listener.clone(), socket, address })
+}
+
+/// Opens the socket for health and metrics.
+pub(super) fn bind_http(http: &HttpConfig) -> Result<TcpListener, BindError> {
+    let endpoint = Endpoint { name: "HTTP".to_owned(), host: http.host.clone(), port: http.port };
+    let options = SocketOptions { backlog: HTTP_BACKLOG, ..SocketOptions::default() };
+    open(&endpoint, &options).map_err(|source| BindError {
+        key: "ottla.http.listener",
+        endpoint: endpoint.to_string(),
+        source,
+    })
 }
 
 fn open(endpoint: &Endpoint, options: &SocketOptions) -> io::Result<TcpListener> {

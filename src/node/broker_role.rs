@@ -10,17 +10,21 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker::metrics::{BrokerMetrics, RequestMetrics};
 use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, Serving, accept};
 use crate::cluster::{
     BrokerIdentity, BrokerLifecycle, Cluster, ClusterConfig, ImageSubscription, VoterAddress, spawn_or_abort,
 };
 use crate::config::{self, GroupConfig, NetworkConfig, ServerConfig, TransactionConfig};
+use crate::coordinator::metrics::GroupMetrics;
 use crate::coordinator::{
     GroupCoordinator, GroupCoordinatorConfig, LocalMarkers, ProducerIds, TransactionCoordinator,
     TransactionCoordinatorConfig,
 };
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
+use crate::observability::metrics::Registry;
+use crate::partition::metrics::PartitionMetrics;
 use crate::partition::{Replicas, ReplicationConfig};
 
 use super::bind::Bound;
@@ -111,6 +115,19 @@ impl BrokerRole {
     /// The cluster's id, once the controllers have told it.
     pub(super) fn cluster_id(&self) -> Option<&str> {
         self.cluster.calls().cluster_id()
+    }
+
+    /// Where the broker stands.
+    pub(super) fn lifecycle(&self) -> &BrokerLifecycle {
+        self.cluster.lifecycle()
+    }
+
+    /// Adds what the broker shows to operators.
+    pub(super) fn add_metrics(&self, registry: &Registry) {
+        let context = &self.serving.context;
+        registry.add(PartitionMetrics(Arc::clone(&self.replicas)));
+        registry.add(BrokerMetrics(Arc::clone(&context.requests)));
+        registry.add(GroupMetrics { groups: Arc::clone(&context.groups), replicas: Arc::clone(&self.replicas) });
     }
 
     /// Waits for a fault that ends the broker.
@@ -211,6 +228,7 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         fetch_max_bytes: network.fetch_max_bytes,
         fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
+        requests: Arc::new(RequestMetrics::default()),
     };
     Serving {
         context: Arc::new(context),

@@ -17,12 +17,17 @@ mod initial_topics;
 mod layout;
 mod limits;
 mod lock_file;
+pub mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod offline;
 mod past_life;
 mod runtimes;
 mod server;
 mod settings;
 mod signals;
+mod status;
+mod web;
 
 pub use bind::BindError;
 pub use data_directory::DirectoryError;

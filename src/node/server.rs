@@ -16,6 +16,7 @@ use super::limits;
 use super::runtimes::Runtimes;
 use super::settings;
 use super::signals::StopSignals;
+use super::web::Web;
 
 /// How a node ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +75,7 @@ async fn live(config: ServerConfig, runners: &Runners) -> Result<Stopped, NodeEr
 /// A node that serves.
 struct Node {
     config: ServerConfig,
+    web: Web,
     directories: Directories,
     controller: Option<ControllerRole>,
     broker: Option<BrokerRole>,
@@ -123,6 +125,7 @@ impl Directories {
 impl Node {
     async fn start(config: ServerConfig, runners: &Runners) -> Result<Self, NodeError> {
         let mut directories = Directories::open(&config)?;
+        let web = Web::start(config.http.as_ref(), runners)?;
         let options = settings::socket_options(&NetworkConfig::resolve(config.layers()));
         let bind = |listener: &Listener| bind::bind(listener, &options);
         let bound_controller = config.listeners.controller.as_ref().map(bind).transpose()?;
@@ -135,6 +138,8 @@ impl Node {
         let controller = match bound_controller {
             Some(bound) => {
                 let role = start_controller(&config, directories.metadata(), bound, &voters, runners).await?;
+                web.registry.add(role.handle.metrics().clone());
+                web.status.starting("waiting until the voters have formed the quorum");
                 let formed = role.handle.formed().await.map_err(NodeError::ControllerStopped)?;
                 directories.metadata().join_cluster(&formed)?;
                 cluster_id = Some(formed);
@@ -142,6 +147,7 @@ impl Node {
             }
             None => None,
         };
+        web.status.starting("waiting until the controllers count this broker in");
         let broker = match config.node.roles.broker {
             true => tokio::select! {
                 broker = BrokerRole::start(&config, &mut directories.log, bound, voters, runners) => Some(broker?),
@@ -151,7 +157,10 @@ impl Node {
         };
         let told = broker.as_ref().and_then(BrokerRole::cluster_id).map(str::to_owned);
         let cluster_id = told.or(cluster_id).unwrap_or_default();
-        Ok(Self { config, directories, controller, broker, listeners, cluster_id })
+        broker.iter().for_each(|role| role.add_metrics(&web.registry));
+        let lifecycle = broker.as_ref().map(|role| role.lifecycle().clone());
+        web.status.serving(lifecycle, controller.as_ref().map(|role| role.handle.metrics().clone()));
+        Ok(Self { config, web, directories, controller, broker, listeners, cluster_id })
     }
 
     /// Prints the banner.
@@ -159,6 +168,7 @@ impl Node {
         let facts = Facts {
             listeners: self.listeners.clone(),
             controller: self.controller.as_ref().map(|role| role.address.clone()),
+            http: self.web.address.clone(),
             directory: self.directories.log.path(),
             cluster_id: &self.cluster_id,
         };
@@ -185,6 +195,7 @@ impl Node {
 
     /// Stops in order: the broker needs its controller to hand over what it leads.
     async fn stop(self, runners: &Runners) -> Result<(), NodeError> {
+        self.web.status.stopping();
         let stopped = match self.broker {
             Some(broker) => broker.stop(runners).await,
             None => Ok(()),

@@ -88,9 +88,12 @@ impl Replica {
         let AppendRequest { records, required_acks, leader_epoch: decided_in, guard, .. } = request;
         let valid = record::validate(records, &rules, now)?;
         let stamped = valid.header.timestamp_type() == TimestampType::LogAppendTime;
-        self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {
+        let appended = self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {
             log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, now)
-        })
+        })?;
+        let messages = u64::try_from(appended.next_offset - appended.base_offset).unwrap_or_default();
+        self.traffic().on_append(messages, valid.batch.len() as u64);
+        Ok(appended)
     }
 
     /// Ends a producer's transaction in this partition.

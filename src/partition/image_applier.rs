@@ -26,6 +26,7 @@ impl Replicas {
                 self.delete_partition(topic, index);
             }
         }
+        self.isr_changes.on_change(delta, self.config.broker_id);
         let first = delta.old.applied_index() == 0;
         let mut followers = Vec::new();
         let hosted_here: Vec<_> = delta

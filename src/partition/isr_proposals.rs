@@ -191,6 +191,7 @@ fn verdict(proposal: &IsrProposal, result: &PartitionProposalResult) -> Verdict 
             Verdict::Tell(IsrDecision::Refused { request_id, leader_epoch })
         }
         ErrorCode::FencedLeaderEpoch
+        | ErrorCode::NewLeaderElected
         | ErrorCode::InvalidUpdateVersion
         | ErrorCode::InvalidRequest
         | ErrorCode::UnknownTopicId
@@ -235,7 +236,12 @@ mod tests {
     fn only_an_answer_that_excludes_the_change_gives_a_proposal_up() {
         let refused = IsrDecision::Refused { request_id: 7, leader_epoch: LeaderEpoch(3) };
         assert_eq!(answered(ErrorCode::IneligibleReplica), Verdict::Tell(refused));
-        for code in [ErrorCode::FencedLeaderEpoch, ErrorCode::InvalidUpdateVersion, ErrorCode::InvalidRequest] {
+        for code in [
+            ErrorCode::FencedLeaderEpoch,
+            ErrorCode::NewLeaderElected,
+            ErrorCode::InvalidUpdateVersion,
+            ErrorCode::InvalidRequest,
+        ] {
             assert_eq!(answered(code), Verdict::LeaveToTheFeed, "{code}");
         }
         for code in [ErrorCode::NotController, ErrorCode::UnknownServerError, ErrorCode::RequestTimedOut] {

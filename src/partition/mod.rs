@@ -15,6 +15,7 @@ mod housekeeping;
 mod image_applier;
 mod isr_proposals;
 mod leading;
+pub mod metrics;
 mod read;
 mod replica;
 mod replicas;

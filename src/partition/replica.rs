@@ -17,6 +17,7 @@ use super::config::ReplicaConfig;
 use super::error::PartitionError;
 use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, ProposedIsr};
+use super::metrics::Traffic;
 use super::waiters::{Waiters, Watched};
 
 /// Appended since the last flush: past this the flusher is asked to come at once, which bounds what recovery
@@ -40,6 +41,7 @@ pub struct Replica {
     flush_signal: Arc<FlushSignal>,
     pub(super) waiters: Waiters,
     isr_proposals: IsrProposalSender,
+    traffic: Traffic,
 }
 
 #[derive(Debug)]
@@ -83,6 +85,7 @@ impl Replica {
             flush_signal,
             waiters: Waiters::default(),
             isr_proposals,
+            traffic: Traffic::default(),
         }
     }
 
@@ -129,6 +132,16 @@ impl Replica {
     /// Bytes of all segments.
     pub fn size_bytes(&self) -> u64 {
         self.reader.size_bytes()
+    }
+
+    /// What has passed through here.
+    pub(super) fn traffic(&self) -> &Traffic {
+        &self.traffic
+    }
+
+    /// Notes that a consumer was sent so many bytes of records.
+    pub fn on_fetched(&self, bytes: usize) {
+        self.traffic.on_fetched(bytes as u64);
     }
 
     /// Those who wait for this partition.

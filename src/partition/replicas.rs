@@ -26,6 +26,7 @@ use super::fetchers::Fetchers;
 use super::flusher::{FlushSignal, Flusher};
 use super::housekeeping::Housekeeping;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
+use super::metrics::IsrChanges;
 use super::replica::Replica;
 
 /// Followers are judged no more often than this.
@@ -73,6 +74,7 @@ pub struct Replicas {
     /// Taken by the task that sends them.
     proposed: Mutex<Option<mpsc::UnboundedReceiver<ProposedIsr>>>,
     threads: Mutex<Vec<Thread>>,
+    pub(super) isr_changes: IsrChanges,
 }
 
 /// What replication needs to know of the node it runs in.
@@ -152,6 +154,7 @@ impl Replicas {
             isr_proposals,
             proposed: Mutex::new(Some(proposed)),
             threads: Mutex::default(),
+            isr_changes: IsrChanges::default(),
         });
         replicas.start_threads().map_err(LogError::io("start a thread for", PathBuf::new()))?;
         Ok(replicas)
@@ -185,6 +188,16 @@ impl Replicas {
     /// The metadata as far as it has been applied to the replicas here.
     pub fn image(&self) -> Arc<ClusterImage> {
         self.image.load_full()
+    }
+
+    /// `node.id`.
+    pub(super) fn broker_id(&self) -> BrokerId {
+        self.config.broker_id
+    }
+
+    /// How often replicas in sync have come and gone.
+    pub(super) fn isr_changes(&self) -> &IsrChanges {
+        &self.isr_changes
     }
 
     /// Waits until the metadata has been applied here up to `index`.

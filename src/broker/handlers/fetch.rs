@@ -275,6 +275,7 @@ fn aborted(transaction: &AbortedTransaction) -> AbortedTransactionAnswer {
 /// Puts partitions together by topic, and notes where their records lie.
 struct Builder<'a> {
     isolation: Isolation,
+    is_consumer: bool,
     hints: LeaderHints<'a>,
     response: FetchResponse,
     slots: Vec<Vec<FileSlice<OsDisk>>>,
@@ -285,6 +286,7 @@ impl<'a> Builder<'a> {
     fn new(fetch: &Fetch<'a>, call: &Call, session_id: i32) -> Self {
         Self {
             isolation: fetch.reader.isolation(),
+            is_consumer: matches!(fetch.reader, Reader::Consumer(_)),
             hints: LeaderHints::new(fetch.context, call, 16),
             response: FetchResponse { session_id, ..FetchResponse::default() },
             slots: Vec::new(),
@@ -294,7 +296,12 @@ impl<'a> Builder<'a> {
 
     fn add(&mut self, key: &FetchKey, read: Read) {
         let answer = match read {
-            Ok((_, read)) => self.records(key.partition, read),
+            Ok((replica, read)) => {
+                if self.is_consumer {
+                    replica.on_fetched(bytes_of(&read));
+                }
+                self.records(key.partition, read)
+            }
             Err(error) => self.error(key, &error),
         };
         let responses = &mut self.response.responses;

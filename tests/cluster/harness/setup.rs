@@ -25,6 +25,7 @@ impl Setup {
         Self::bare(directory)
             .set("listeners", "PLAINTEXT://127.0.0.1:0")
             .set("log.dirs", directory.join("data").to_str().expect("a path in UTF-8"))
+            .set("ottla.http.listener", "")
             .set("group.initial.rebalance.delay.ms", "0")
     }
 

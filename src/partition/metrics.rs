@@ -1,0 +1,160 @@
+//! What the replicas of this broker show: how whole they are, how large, and what passes through them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::replica::Replica;
+use super::replicas::Replicas;
+use crate::metadata::{ImageDelta, PartitionImage};
+use crate::model::BrokerId;
+use crate::observability::metrics::{MetricSource, Page, families};
+
+families! {
+    PARTITIONS Gauge "kafka_server_replicamanager_partitioncount" [] "Replicas on this broker.";
+    LEADERS Gauge "kafka_server_replicamanager_leadercount" [] "Partitions that this broker leads.";
+    UNDER_REPLICATED Gauge "kafka_server_replicamanager_underreplicatedpartitions" []
+        "Partitions led here that lack a replica in sync.";
+    UNDER_MIN_ISR Gauge "kafka_server_replicamanager_underminisrpartitioncount" []
+        "Partitions led here with fewer replicas in sync than min.insync.replicas: acks=all is refused.";
+    AT_MIN_ISR Gauge "kafka_server_replicamanager_atminisrpartitioncount" []
+        "Partitions led here that stop taking acks=all when one more replica leaves.";
+    OFFLINE Gauge "kafka_server_replicamanager_offlinereplicacount" [] "Replicas here whose log cannot be used.";
+    REASSIGNING Gauge "kafka_server_replicamanager_reassigningpartitions" []
+        "Partitions led here that are moving to other brokers.";
+    ISR_SHRINKS Counter "kafka_server_replicamanager_isrshrinks_total" [] "Replicas that fell out of sync, led here.";
+    ISR_EXPANDS Counter "kafka_server_replicamanager_isrexpands_total" [] "Replicas that caught up, led here.";
+    MESSAGES_IN Counter "kafka_server_brokertopicmetrics_messagesin_total" ["topic"] "Records appended by this leader.";
+    BYTES_IN Counter "kafka_server_brokertopicmetrics_bytesin_total" ["topic"] "Bytes appended by this leader.";
+    BYTES_OUT Counter "kafka_server_brokertopicmetrics_bytesout_total" ["topic"] "Bytes fetched by consumers.";
+    LOG_SIZE Gauge "kafka_log_log_size" ["topic" "partition"] "Bytes of a replica's segments.";
+    LOG_START Gauge "kafka_log_log_logstartoffset" ["topic" "partition"] "First offset of a replica.";
+    LOG_END Gauge "kafka_log_log_logendoffset" ["topic" "partition"] "One past the last offset of a replica.";
+}
+
+/// What passes through one replica, counted since it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Traffic {
+    messages_in: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Traffic {
+    pub(super) fn on_append(&self, messages: u64, bytes: u64) {
+        self.messages_in.fetch_add(messages, Ordering::Relaxed);
+        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(super) fn on_fetched(&self, bytes: u64) {
+        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// How often the replicas in sync have changed, of partitions led here.
+#[derive(Debug, Default)]
+pub(super) struct IsrChanges {
+    shrinks: AtomicU64,
+    expands: AtomicU64,
+}
+
+impl IsrChanges {
+    /// Counts what a change of the metadata brings for `broker`.
+    pub(super) fn on_change(&self, delta: &ImageDelta, broker: BrokerId) {
+        for (_, _, before, now) in delta.changed_partitions() {
+            let Some(before) = before.filter(|_| now.leader == broker) else { continue };
+            let lacks = |of: &PartitionImage, other: &PartitionImage| of.isr.iter().any(|id| !other.isr.contains(id));
+            self.shrinks.fetch_add(u64::from(lacks(before, now)), Ordering::Relaxed);
+            self.expands.fetch_add(u64::from(lacks(now, before)), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Tells of all replicas of a broker.
+pub struct PartitionMetrics(pub Arc<Replicas>);
+
+impl MetricSource for PartitionMetrics {
+    fn write(&self, page: &mut Page) {
+        let mut replicas: Vec<Arc<Replica>> = self.0.all().collect();
+        replicas.sort_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
+        self.write_states(page, &replicas);
+        write_traffic(page, &replicas);
+        write_logs(page, &replicas);
+    }
+}
+
+impl PartitionMetrics {
+    fn write_states(&self, page: &mut Page, replicas: &[Arc<Replica>]) {
+        let (image, broker) = (self.0.image(), self.0.broker_id());
+        let mut counts = Counts::default();
+        for (topic, index, partition) in image.partitions() {
+            if partition.replicas.contains(&broker) {
+                counts.hosted += 1;
+            }
+            if partition.leader == broker {
+                let configured = self.0.find(&topic.name, index).map(|replica| replica.config().min_insync_replicas);
+                counts.add_led(partition, configured.unwrap_or(1));
+            }
+        }
+        page.value(&PARTITIONS, counts.hosted);
+        page.value(&LEADERS, counts.led);
+        page.value(&UNDER_REPLICATED, counts.under_replicated);
+        page.value(&UNDER_MIN_ISR, counts.under_min_isr);
+        page.value(&AT_MIN_ISR, counts.at_min_isr);
+        page.value(&OFFLINE, counts.hosted.saturating_sub(replicas.len()));
+        page.value(&REASSIGNING, counts.reassigning);
+        let changes = self.0.isr_changes();
+        page.value(&ISR_SHRINKS, changes.shrinks.load(Ordering::Relaxed));
+        page.value(&ISR_EXPANDS, changes.expands.load(Ordering::Relaxed));
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    hosted: usize,
+    led: usize,
+    under_replicated: usize,
+    under_min_isr: usize,
+    at_min_isr: usize,
+    reassigning: usize,
+}
+
+impl Counts {
+    fn add_led(&mut self, partition: &PartitionImage, min_insync_replicas: usize) {
+        let min_isr = min_insync_replicas.min(partition.replication_factor());
+        let lacks_one = partition.original_replicas().any(|replica| !partition.isr.contains(&replica));
+        self.led += 1;
+        self.under_replicated += usize::from(lacks_one);
+        self.under_min_isr += usize::from(partition.isr.len() < min_isr);
+        self.at_min_isr += usize::from(partition.isr.len() == min_isr);
+        self.reassigning += usize::from(partition.is_reassigned());
+    }
+}
+
+fn write_traffic(page: &mut Page, replicas: &[Arc<Replica>]) {
+    let mut topics: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+    for replica in replicas {
+        let Traffic { messages_in, bytes_in, bytes_out } = replica.traffic();
+        let sums = topics.entry(&replica.topic_partition().topic).or_default();
+        for (sum, count) in sums.iter_mut().zip([messages_in, bytes_in, bytes_out]) {
+            *sum += count.load(Ordering::Relaxed);
+        }
+    }
+    for (at, family) in [&MESSAGES_IN, &BYTES_IN, &BYTES_OUT].into_iter().enumerate() {
+        let mut samples = page.family(family);
+        topics.iter().for_each(|(topic, sums)| samples.add(&[topic], sums[at]));
+    }
+}
+
+fn write_logs(page: &mut Page, replicas: &[Arc<Replica>]) {
+    let mut write = |family, value: &dyn Fn(&Replica) -> i64| {
+        let mut samples = page.family(family);
+        for replica in replicas {
+            let name = replica.topic_partition();
+            samples.add(&[&name.topic, &name.partition.to_string()], value(replica));
+        }
+    };
+    write(&LOG_SIZE, &|replica| i64::try_from(replica.size_bytes()).unwrap_or(i64::MAX));
+    write(&LOG_START, &Replica::log_start_offset);
+    write(&LOG_END, &Replica::log_end_offset);
+}
