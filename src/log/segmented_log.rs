@@ -295,7 +295,7 @@ impl<D: Disk> SegmentedLog<D> {
             self.first_timestamp = Some(leading.max_timestamp);
         }
         for header in headers {
-            self.note_batch(header)?;
+            self.note_batch(header);
         }
         self.appended_bytes += length as u64;
         self.shared.log_end_offset.store(trailing.next_offset(), Ordering::Release);
@@ -346,16 +346,18 @@ impl<D: Disk> SegmentedLog<D> {
         Ok(())
     }
 
-    /// Shows a batch that was written to readers, and indexes it when it is time.
-    fn note_batch(&mut self, header: &BatchHeader) -> Result<(), LogError> {
+    /// Shows a batch that was written to readers, and indexes it when it is time. The batch is in the log whether or
+    /// not the index can be written now: entries wait in memory, and a flush fails if they still cannot be written.
+    fn note_batch(&mut self, header: &BatchHeader) {
         let position = self.active.size();
         self.active.extend(header);
         if self.since_index_entry > self.config.index_interval_bytes {
-            self.active.index(header, position)?;
-            self.since_index_entry = 0;
+            match self.active.index(header, position) {
+                Ok(()) => self.since_index_entry = 0,
+                Err(error) => tracing::warn!("the index is behind its log: {error}"),
+            }
         }
         self.since_index_entry += header.size() as u64;
-        Ok(())
     }
 
     fn must_roll(

@@ -69,12 +69,15 @@ impl<D: Disk> PartitionLog<D> {
         }
     }
 
-    /// Writes batches at the end. When that began a new segment, the producers before it go into a snapshot.
+    /// Writes batches at the end. When that began a new segment, the producers before it go into a snapshot. Without
+    /// the snapshot a recovery only reads more, so the batches count as appended when it cannot be written.
     fn write(&mut self, first: &[u8], second: &[u8], headers: &[BatchHeader], now: Wall) -> Result<(), LogError> {
         let (log_end_offset, active) = (self.log_end_offset(), self.log.active_base_offset());
         self.log.append(first, second, headers, now)?;
-        if self.log.active_base_offset() != active {
-            self.write_snapshot(log_end_offset)?;
+        if self.log.active_base_offset() != active
+            && let Err(error) = self.write_snapshot(log_end_offset)
+        {
+            tracing::warn!(partition = %self.partition, "goes on without a producer snapshot: {error}");
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::log::{AppendOutcome, CleanupPolicy, DiskFile, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget};
+use crate::log::{AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget};
 use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches};
 
@@ -168,6 +168,30 @@ fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
     let (mut log, report) = open_with(&self::directory(&disk, "/data"), config(), true).unwrap();
     assert_eq!(report, OpenReport::default());
     check(&mut log);
+}
+
+#[test]
+fn an_append_that_fails_has_appended_nothing() {
+    // Segments are rolled, indexes and snapshots written on the way; each operation on the disk fails once.
+    let mut failures = 0;
+    for operation in 0..200 {
+        let disk = sim();
+        let (mut log, _) = open(&disk);
+        disk.fail_at(disk.operations() + operation, Fault::Full);
+        for sequence in 0..60 {
+            let next = batch(Some((7, sequence)), 1, i64::from(sequence));
+            if let Err(error) = append(&mut log, &next, 0) {
+                assert!(error.is_out_of_space(), "{error}");
+                assert_eq!(log.log_end_offset(), i64::from(sequence), "operation {operation}");
+                failures += 1;
+                appended(&mut log, &next, 0);
+            }
+            assert_eq!(log.describe_producers()[0].last_sequence, sequence, "operation {operation}");
+            assert_eq!(log.log_end_offset(), i64::from(sequence) + 1, "operation {operation}");
+        }
+        assert_eq!(read_all(&log.reader(), 0).len(), 60, "operation {operation}");
+    }
+    assert!(failures > 20, "{failures}");
 }
 
 #[test]
