@@ -41,12 +41,13 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
             return Err(Refusal::new(ErrorCode::DuplicateBrokerRegistration, message));
         }
     }
+    let continued = BrokerEpoch(command.previous_broker_epoch);
     let log_is_whole = previous.is_some_and(|previous| {
-        previous.epoch.0 == command.previous_broker_epoch
+        previous.is_continued_by(continued)
             && previous.directory_ids.iter().all(|known| has_directory(command, known.0))
     });
     let epoch = BrokerEpoch(draft.next_index());
-    draft.add(registration_record(command, epoch));
+    draft.add(registration_record(command, epoch, if log_is_whole { continued } else { epoch }));
     leave_isrs(draft, id, if log_is_whole { LogTail::Whole } else { LogTail::MayBeLost });
     Ok(registered(epoch))
 }
@@ -83,7 +84,11 @@ fn check_features(image: &ClusterImage, supported: &[SupportedFeature]) -> Resul
     Ok(())
 }
 
-fn registration_record(command: &RegisterBroker, epoch: BrokerEpoch) -> RegisterBrokerRecord {
+fn registration_record(
+    command: &RegisterBroker,
+    epoch: BrokerEpoch,
+    log_whole_since: BrokerEpoch,
+) -> RegisterBrokerRecord {
     RegisterBrokerRecord {
         broker_id: command.broker_id,
         broker_epoch: epoch.0,
@@ -94,6 +99,7 @@ fn registration_record(command: &RegisterBroker, epoch: BrokerEpoch) -> Register
         features: command.features.clone(),
         fenced: true,
         in_controlled_shutdown: false,
+        log_whole_since: log_whole_since.0,
     }
 }
 

@@ -28,12 +28,21 @@ pub struct BrokerImage {
     pub fenced: bool,
     /// It wants to stop, and gets no new leadership.
     pub in_controlled_shutdown: bool,
+    /// The epoch since which its logs have lost nothing. While a life has never been unfenced this may be an earlier
+    /// life's: a broker that ends before it has written down its new epoch comes back with that one.
+    pub log_whole_since: BrokerEpoch,
 }
 
 impl BrokerImage {
     /// True when the broker may lead and be in an ISR.
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// True when a life that continues the logs of `earlier` lacks nothing that this one has. Once unfenced, this one
+    /// may have been relied on, so no earlier state of the logs will do.
+    pub fn is_continued_by(&self, earlier: BrokerEpoch) -> bool {
+        earlier == self.epoch || earlier == self.log_whole_since
     }
 
     /// The endpoint of the listener with this name.
@@ -58,6 +67,7 @@ impl BrokerImage {
             features: record.features.clone(),
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,
+            log_whole_since: BrokerEpoch(record.log_whole_since),
         })
     }
 
@@ -73,6 +83,7 @@ impl BrokerImage {
             features: self.features.clone(),
             fenced: self.fenced,
             in_controlled_shutdown: self.in_controlled_shutdown,
+            log_whole_since: self.log_whole_since.0,
         }
     }
 }

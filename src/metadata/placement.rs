@@ -160,6 +160,7 @@ mod tests {
                 features: vec![],
                 fenced: *fenced,
                 in_controlled_shutdown: false,
+                log_whole_since: BrokerEpoch(id.into()),
             };
             image.brokers.insert(broker.id, Arc::new(broker));
         }

@@ -117,6 +117,9 @@ impl ClusterImage {
             .filter(|broker| broker.epoch == epoch)
             .ok_or(ReplayError::UnknownBroker { broker: id, epoch })?;
         let broker = Arc::make_mut(broker);
+        if record.fenced == Some(false) {
+            broker.log_whole_since = broker.epoch;
+        }
         broker.fenced = record.fenced.unwrap_or(broker.fenced);
         broker.in_controlled_shutdown = record.in_controlled_shutdown.unwrap_or(broker.in_controlled_shutdown);
         Ok(())
