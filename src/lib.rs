@@ -5,6 +5,9 @@
 
 #![deny(unsafe_code)]
 
+#[macro_use]
+pub mod mutants;
+
 pub mod broker;
 pub mod cli;
 pub mod client;

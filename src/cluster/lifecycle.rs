@@ -68,6 +68,44 @@ impl LifecycleState {
     fn is_stopping(&self) -> bool {
         matches!(self, Self::ShuttingDown { .. } | Self::MayShutDown { .. })
     }
+
+    /// The quorum has registered this broker under `broker_epoch`.
+    #[must_use]
+    pub fn on_registered(self, broker_epoch: BrokerEpoch) -> Self {
+        let news = !self.is_stopping() && self.broker_epoch() != Some(broker_epoch);
+        if news { Self::CatchingUp { broker_epoch } } else { self }
+    }
+
+    /// The image moved: `registered` is this broker's registration in it, with whether it is fenced.
+    #[must_use]
+    pub fn on_image(self, metadata_index: i64, registered: Option<(BrokerEpoch, bool)>) -> Self {
+        let Some(broker_epoch) = self.broker_epoch().filter(|_| !self.is_stopping()) else { return self };
+        if metadata_index < broker_epoch.0 && !mutant!("leads before its own registration is applied") {
+            return self;
+        }
+        match registered {
+            Some((epoch, false)) if epoch == broker_epoch => Self::Running { broker_epoch },
+            _ => Self::Fenced { broker_epoch },
+        }
+    }
+
+    /// The broker wants to stop.
+    #[must_use]
+    pub fn on_shut_down_wanted(self) -> Self {
+        match self.broker_epoch() {
+            Some(broker_epoch) if !self.is_stopping() => Self::ShuttingDown { broker_epoch },
+            _ => self,
+        }
+    }
+
+    /// The quorum lets it stop.
+    #[must_use]
+    pub fn on_shut_down_granted(self) -> Self {
+        match self {
+            Self::ShuttingDown { broker_epoch } => Self::MayShutDown { broker_epoch },
+            other => other,
+        }
+    }
 }
 
 /// The broker's life as its parts see it. Cheap to clone.
@@ -117,47 +155,26 @@ impl BrokerLifecycle {
     }
 
     pub(super) fn on_registered(&self, broker_epoch: BrokerEpoch) {
-        self.state.send_if_modified(|state| {
-            let news = !state.is_stopping() && state.broker_epoch() != Some(broker_epoch);
-            if news {
-                *state = LifecycleState::CatchingUp { broker_epoch };
-            }
-            news
-        });
+        self.change(|state| state.on_registered(broker_epoch));
     }
 
-    /// The image moved: `registered` is this broker's registration in it, with whether it is fenced.
     pub(super) fn on_image(&self, metadata_index: i64, registered: Option<(BrokerEpoch, bool)>) {
-        self.state.send_if_modified(|state| {
-            let Some(broker_epoch) = state.broker_epoch().filter(|_| !state.is_stopping()) else { return false };
-            if metadata_index < broker_epoch.0 {
-                return false;
-            }
-            let next = match registered {
-                Some((epoch, false)) if epoch == broker_epoch => LifecycleState::Running { broker_epoch },
-                _ => LifecycleState::Fenced { broker_epoch },
-            };
-            std::mem::replace(state, next) != next
-        });
+        self.change(|state| state.on_image(metadata_index, registered));
     }
 
     pub(super) fn on_shut_down_wanted(&self) {
-        self.state.send_if_modified(|state| match state.broker_epoch() {
-            Some(broker_epoch) if !state.is_stopping() => {
-                *state = LifecycleState::ShuttingDown { broker_epoch };
-                true
-            }
-            _ => false,
-        });
+        self.change(LifecycleState::on_shut_down_wanted);
     }
 
     pub(super) fn on_shut_down_granted(&self) {
-        self.state.send_if_modified(|state| match *state {
-            LifecycleState::ShuttingDown { broker_epoch } => {
-                *state = LifecycleState::MayShutDown { broker_epoch };
-                true
-            }
-            _ => false,
+        self.change(LifecycleState::on_shut_down_granted);
+    }
+
+    /// Whoever waits is woken only by a change.
+    fn change(&self, next: impl FnOnce(LifecycleState) -> LifecycleState) {
+        self.state.send_if_modified(|state| {
+            let next = next(*state);
+            std::mem::replace(state, next) != next
         });
     }
 }

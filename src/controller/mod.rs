@@ -31,7 +31,7 @@ mod store;
 pub use config::{ControllerConfig, RaftTimes};
 pub use error::ControllerError;
 pub use leader_balance::LeaderBalanceConfig;
-pub use liveness::LivenessLimits;
+pub use liveness::{Liveness, LivenessLimits, StreamNumber};
 pub use raft::{OfflineMetadata, Voter, read_offline};
 pub use start::{Controller, ControllerHandle};
 

@@ -32,6 +32,7 @@ mod meta_properties;
 mod offset_index;
 mod partition_log;
 mod partition_metadata;
+mod past_life;
 mod producer_snapshot;
 mod producer_state;
 mod reader;
@@ -57,6 +58,7 @@ pub use inspect::{
 pub use markers::{CleanShutdown, RunMarker};
 pub use meta_properties::MetaProperties;
 pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};
+pub use past_life::PastLife;
 pub use producer_state::ProducerInfo;
 pub use reader::{FileSlice, LogRead, LogReader};
 pub use recovery::{Damage, DamageReason};

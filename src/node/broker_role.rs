@@ -21,6 +21,7 @@ use crate::coordinator::{
     GroupCoordinator, GroupCoordinatorConfig, LocalMarkers, ProducerIds, TransactionCoordinator,
     TransactionCoordinatorConfig,
 };
+use crate::log::PastLife;
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::observability::metrics::Registry;
@@ -31,7 +32,7 @@ use super::bind::Bound;
 use super::data_directory::OwnedDirectory;
 use super::error::NodeError;
 use super::initial_topics;
-use super::past_life::{self, PastLife};
+use super::past_life;
 use super::settings;
 
 /// How long a stopping broker waits for its leaderships to move.
@@ -65,7 +66,7 @@ impl BrokerRole {
         voters: Vec<VoterAddress>,
         runners: &Runners,
     ) -> Result<Self, NodeError> {
-        let past = PastLife::take(directory.path())?;
+        let past = past_life::take(directory.path())?;
         let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
         let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
         replicas.start_replication(ReplicationConfig {

@@ -1,40 +1,15 @@
-//! What the last run on a data directory left behind, and so how far its logs can be trusted (invariant A12).
-//!
-//! ```text
-//!  clean stop marker   run marker, same boot   logs
-//!  yes                 -                       complete: not scanned, and nothing was lost
-//!  no                  yes                     the page cache survived: scanned, and nothing was lost
-//!  no                  no                      scanned, and the unsynced tail may be gone
-//! ```
+//! The markers of this process in its data directory, and the name of the kernel's present life.
 
 use std::env;
 use std::fs;
 use std::path::Path;
 
-use crate::log::{CleanShutdown, LogError, OsDisk, RunMarker};
+use crate::log::{CleanShutdown, LogError, OsDisk, PastLife, RunMarker};
 use crate::model::BrokerEpoch;
 
-/// What the last run left behind.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct PastLife {
-    /// It stopped cleanly, so that no log has to be scanned.
-    pub(super) clean: bool,
-    /// Its broker epoch, when its logs certainly lost nothing since.
-    pub(super) broker_epoch: Option<BrokerEpoch>,
-}
-
-impl PastLife {
-    /// Reads the markers, and removes the one of the clean stop: from now on the logs change.
-    pub(super) fn take(directory: &Path) -> Result<Self, LogError> {
-        let clean = CleanShutdown::read(&OsDisk, directory)?;
-        let run = RunMarker::read(&OsDisk, directory)?;
-        let same_boot = run.filter(|run| Some(&run.boot_id) == boot_id().as_ref());
-        if clean.is_some() {
-            CleanShutdown::remove(&OsDisk, directory)?;
-        }
-        let broker_epoch = clean.map(|clean| clean.broker_epoch).or(same_boot.map(|run| run.broker_epoch));
-        Ok(Self { clean: clean.is_some(), broker_epoch })
-    }
+/// What the last run left behind; its mark of a clean stop is gone afterwards.
+pub(super) fn take(directory: &Path) -> Result<PastLife, LogError> {
+    PastLife::take(&OsDisk, directory, boot_id().as_deref())
 }
 
 /// Notes that the broker lives under this epoch now.
