@@ -1,0 +1,298 @@
+//! What all nodes share: virtual time, the queue of what will happen, the network, the oracle, and the record of it.
+
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+
+use crate::message::{Address, Message};
+use crate::oracle::Oracle;
+use crate::random::Random;
+use crate::swarm::{QUORUM, Rates, Swarm};
+
+/// How many lines of the trace are kept.
+const TRACE_LINES: usize = 3000;
+/// Places in tables of links: five brokers, the quorum, clients.
+const PLACES: usize = QUORUM + 1 + 8;
+
+/// Something that happens at its time.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A message arrives. The lives are those of sender and receiver when it was sent: a connection ends with either.
+    Deliver { from: Address, to: Address, lives: (u32, u32), message: Message },
+    /// A node's own timer; it ends with the process.
+    Timer { node: Address, life: u32, timer: Timer },
+    /// The fault with this number in the schedule.
+    Fault(usize),
+    /// The end of a fault that lasts.
+    Relief(Relief),
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    Start,
+    Heartbeat,
+    Command { request: u64 },
+    Flush,
+    LagTick,
+    FetchTimeout { partition: i32, request: u64 },
+    FetchSoon { partition: i32 },
+    ParkedFetch { partition: i32, ticket: u64 },
+    AckTimeout { partition: i32, ticket: u64 },
+    ProposalRetry { partition: i32, request: u64 },
+    Apply,
+    Liveness,
+    Commit { entry: u64 },
+    Send,
+    ClientTimeout { request: u64 },
+}
+
+/// What a fault that lasts leaves behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Relief {
+    Partition { side: u32 },
+    OneWay { from: usize, to: usize },
+    Slow { node: usize, delay_ms: u64 },
+}
+
+struct Scheduled {
+    at: u64,
+    sequence: u64,
+    event: Event,
+}
+
+impl PartialEq for Scheduled {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Scheduled {}
+
+impl PartialOrd for Scheduled {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Scheduled {
+    /// The heap gives the greatest first: the earliest, and of those the first that was scheduled.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+/// What befell the messages.
+pub const MESSAGE_FAULTS: [&str; 11] = [
+    "message delayed",
+    "message dropped",
+    "message duplicated",
+    "message held",
+    "message cut off by a partition",
+    "message to a dead process",
+    "proposal lost",
+    "reply of the quorum lost",
+    "proposal doubled",
+    "torn write at a power loss",
+    "unsynced write lost at a power loss",
+];
+
+/// Places in [`MESSAGE_FAULTS`].
+pub mod count {
+    pub const DELAYED: usize = 0;
+    pub const DROPPED: usize = 1;
+    pub const DUPLICATED: usize = 2;
+    pub const HELD: usize = 3;
+    pub const CUT_OFF: usize = 4;
+    pub const TO_THE_DEAD: usize = 5;
+    pub const PROPOSAL_LOST: usize = 6;
+    pub const REPLY_LOST: usize = 7;
+    pub const PROPOSAL_DOUBLED: usize = 8;
+    pub const TORN: usize = 9;
+    pub const UNSYNCED_LOST: usize = 10;
+}
+
+/// The world around a node.
+pub struct Context {
+    pub now: u64,
+    pub steps: u64,
+    pub swarm: Swarm,
+    pub rates: Rates,
+    pub oracle: Oracle,
+    pub random: Random,
+    pub message_faults: [u64; MESSAGE_FAULTS.len()],
+    /// Which life of each broker runs; 0 while it is down.
+    pub lives: [u32; QUORUM],
+    pub healing: bool,
+    network: Random,
+    queue: BinaryHeap<Scheduled>,
+    sequence: u64,
+    requests: u64,
+    /// How many faults cut each link.
+    cut: [[u8; PLACES]; PLACES],
+    slow_ms: [u64; PLACES],
+    trace_hash: u64,
+    lines: Option<VecDeque<String>>,
+}
+
+impl Context {
+    pub fn new(seed: u64, swarm: Swarm, traced: bool) -> Self {
+        Self {
+            now: 0,
+            steps: 0,
+            rates: swarm.rates.clone(),
+            oracle: Oracle::new(&swarm),
+            swarm,
+            random: Random::stream(seed, "nodes"),
+            message_faults: [0; MESSAGE_FAULTS.len()],
+            lives: [0; QUORUM],
+            healing: false,
+            network: Random::stream(seed, "network"),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            requests: 0,
+            cut: [[0; PLACES]; PLACES],
+            slow_ms: [0; PLACES],
+            trace_hash: seed,
+            lines: traced.then(VecDeque::new),
+        }
+    }
+
+    /// An id that no other request has.
+    pub fn next_request(&mut self) -> u64 {
+        self.requests += 1;
+        self.requests
+    }
+
+    pub fn schedule(&mut self, after_ms: u64, event: Event) {
+        self.sequence += 1;
+        self.queue.push(Scheduled { at: self.now + after_ms, sequence: self.sequence, event });
+    }
+
+    pub fn timer(&mut self, node: Address, after_ms: u64, timer: Timer) {
+        let life = self.life_of(node);
+        self.schedule(after_ms, Event::Timer { node, life, timer });
+    }
+
+    fn life_of(&self, node: Address) -> u32 {
+        match node {
+            Address::Broker(number) => self.lives[number],
+            Address::Quorum | Address::Client(_) => 0,
+        }
+    }
+
+    /// The next event, unless it was meant for a process that is gone. Time moves to it.
+    pub fn next_event(&mut self) -> Option<Event> {
+        let Scheduled { at, event, .. } = self.queue.pop()?;
+        self.now = at;
+        self.steps += 1;
+        Some(event)
+    }
+
+    /// True when a message still arrives: the receiver lives, and the sender has not been started anew. What a dead
+    /// process has sent is under way for a while, but no longer than it takes to start another.
+    pub fn is_connected(&self, from: Address, to: Address, lives: (u32, u32)) -> bool {
+        let sender = self.life_of(from);
+        self.life_of(to) == lives.1 && (sender == lives.0 || sender == 0 || lives.0 == 0)
+    }
+
+    /// True when the process that an event was meant for still runs.
+    pub fn is_alive(&self, node: Address, life: u32) -> bool {
+        self.life_of(node) == life
+    }
+
+    /// Sends a message through the network as the rates have it.
+    pub fn send(&mut self, from: Address, to: Address, message: Message) {
+        let lives = (self.life_of(from), self.life_of(to));
+        let (source, target) = (from.place(), to.place());
+        if self.cut[source][target] > 0 {
+            self.message_faults[count::CUT_OFF] += 1;
+            return;
+        }
+        if self.network.per_mille(self.rates.drop_per_mille) {
+            self.message_faults[count::DROPPED] += 1;
+            return;
+        }
+        let copies = if self.network.per_mille(self.rates.duplicate_per_mille) {
+            self.message_faults[count::DUPLICATED] += 1;
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let mut delay = self.slow_ms[source] + self.slow_ms[target];
+            if self.rates.delay_max_ms > 0 {
+                let drawn = self.network.below(self.rates.delay_max_ms + 1);
+                self.message_faults[count::DELAYED] += u64::from(drawn > 5);
+                delay += drawn;
+            }
+            if self.network.per_mille(self.rates.hold_per_mille) {
+                self.message_faults[count::HELD] += 1;
+                delay += self.network.below(self.rates.hold_max_ms + 1);
+            }
+            self.schedule(delay, Event::Deliver { from, to, lives, message: message.clone() });
+        }
+    }
+
+    /// A delay of the feed to one node.
+    pub fn feed_delay(&mut self) -> u64 {
+        self.network.below(self.rates.feed_delay_max_ms + 1)
+    }
+
+    /// Cuts or restores all links between the nodes in `side` and the others, brokers and quorum.
+    pub fn cut_sides(&mut self, side: u32, cut: bool) {
+        for from in 0..=QUORUM {
+            for to in 0..=QUORUM {
+                if (side >> from) & 1 != (side >> to) & 1 {
+                    self.cut_link(from, to, cut);
+                }
+            }
+        }
+    }
+
+    /// Cuts or restores one direction.
+    pub fn cut_link(&mut self, from: usize, to: usize, cut: bool) {
+        let link = &mut self.cut[from][to];
+        *link = if cut { *link + 1 } else { link.saturating_sub(1) };
+    }
+
+    /// Adds to (or takes from) what a node's messages need.
+    pub fn slow(&mut self, node: usize, delay_ms: u64, slow: bool) {
+        let present = &mut self.slow_ms[node];
+        *present = if slow { *present + delay_ms } else { present.saturating_sub(delay_ms) };
+    }
+
+    /// Ends all faults of links.
+    pub fn heal_links(&mut self) {
+        self.cut = [[0; PLACES]; PLACES];
+        self.slow_ms = [0; PLACES];
+        self.rates = Rates::healthy();
+        self.healing = true;
+    }
+
+    /// The hash over all that happened: two runs of one seed have the same.
+    pub fn trace_hash(&self) -> u64 {
+        self.trace_hash
+    }
+
+    /// Mixes numbers into the hash of the trace.
+    pub fn mix(&mut self, numbers: [u64; 4]) {
+        for number in numbers {
+            self.trace_hash = (self.trace_hash.rotate_left(5) ^ number).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+    }
+
+    /// Adds a line to the trace, if there is one.
+    pub fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            if lines.len() == TRACE_LINES {
+                lines.pop_front();
+            }
+            lines.push_back(format!("{:>6} {:>7} ms  {}", self.steps, self.now, line()));
+        }
+    }
+
+    /// The last lines of the trace.
+    pub fn lines(&self) -> impl Iterator<Item = &String> {
+        self.lines.iter().flatten()
+    }
+}

@@ -1,0 +1,245 @@
+//! What a seed decides before the run: the shape of the cluster, the rates of all faults, and the schedule of those
+//! that hit nodes and links.
+//!
+//! Every rate is drawn anew for each seed, and many are zero: runs at fixed rates find far fewer mistakes, because
+//! some need one kind of fault often and another one never.
+
+use crate::random::Random;
+
+/// The shape of a run.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    pub brokers: usize,
+    pub partitions: i32,
+    pub replication_factor: i32,
+    pub min_isr: i32,
+    pub session_timeout_ms: u64,
+    pub grace_ms: u64,
+    pub lag_time_max_ms: u64,
+    pub fetch_wait_max_ms: u64,
+    pub request_timeout_ms: u64,
+    pub flush_interval_ms: u64,
+    pub segment_bytes: u64,
+    pub idempotent_producers: usize,
+    pub plain_producers: usize,
+    pub consumers: usize,
+    pub send_interval_ms: u64,
+    pub in_flight_max: usize,
+    pub rates: Rates,
+}
+
+/// Rates of what befalls single messages and entries of the metadata log. All are 0 while the cluster heals.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    pub delay_max_ms: u64,
+    pub drop_per_mille: u64,
+    pub duplicate_per_mille: u64,
+    pub hold_per_mille: u64,
+    pub hold_max_ms: u64,
+    pub feed_delay_max_ms: u64,
+    pub commit_delay_max_ms: u64,
+    pub proposal_lost_per_mille: u64,
+    pub reply_lost_per_mille: u64,
+    pub proposal_doubled_per_mille: u64,
+    pub torn_per_mille: u64,
+}
+
+impl Rates {
+    /// A network and a quorum that merely take their time.
+    pub fn healthy() -> Self {
+        Self { delay_max_ms: 3, feed_delay_max_ms: 3, commit_delay_max_ms: 2, ..Self::default() }
+    }
+
+    fn draw(random: &mut Random) -> Self {
+        let mut sometimes = |chance: u64, max: u64| if random.per_mille(chance) { random.log_between(1, max) } else { 0 };
+        Self {
+            delay_max_ms: 1 + sometimes(900, 60),
+            drop_per_mille: sometimes(500, 150),
+            duplicate_per_mille: sometimes(400, 100),
+            hold_per_mille: sometimes(500, 40),
+            hold_max_ms: 10 + sometimes(900, 6_000),
+            feed_delay_max_ms: 1 + sometimes(700, 800),
+            commit_delay_max_ms: 1 + sometimes(700, 200),
+            proposal_lost_per_mille: sometimes(400, 200),
+            reply_lost_per_mille: sometimes(500, 400),
+            proposal_doubled_per_mille: sometimes(300, 300),
+            torn_per_mille: sometimes(700, 1000),
+        }
+    }
+}
+
+impl Swarm {
+    /// The shape that `seed` stands for.
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::stream(seed, "swarm");
+        let brokers = random.between(3, 5) as usize;
+        let replication_factor = if random.per_mille(850) { 3 } else { random.between(2, brokers as u64) as i32 };
+        let min_isr = match random.below(10) {
+            0 | 1 => 1,
+            2 => replication_factor.min(3),
+            _ => 2.min(replication_factor),
+        };
+        let session_timeout_ms = random.log_between(200, 3_000);
+        Self {
+            brokers,
+            partitions: if random.per_mille(250) { 2 } else { 1 },
+            replication_factor,
+            min_isr,
+            session_timeout_ms,
+            grace_ms: random.between(10, session_timeout_ms),
+            lag_time_max_ms: random.log_between(100, 4_000),
+            fetch_wait_max_ms: random.log_between(10, 300),
+            request_timeout_ms: random.log_between(100, 2_000),
+            flush_interval_ms: random.log_between(50, 5_000),
+            segment_bytes: random.log_between(400, 50_000),
+            idempotent_producers: random.between(1, 2) as usize,
+            plain_producers: random.between(0, 2) as usize,
+            consumers: random.between(1, 2) as usize,
+            send_interval_ms: random.log_between(2, 200),
+            in_flight_max: random.between(1, 5) as usize,
+            rates: Rates::draw(&mut random),
+        }
+    }
+
+    /// Between two heartbeats, as Kafka's defaults relate.
+    pub fn heartbeat_ms(&self) -> u64 {
+        (self.session_timeout_ms / 6).max(10)
+    }
+}
+
+/// A fault that hits a node, a link or the quorum. Nodes are numbered from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FaultKind {
+    /// SIGKILL, and a start after `down_ms`.
+    Kill { node: usize, down_ms: u64 },
+    /// The power fails: what was not synced is gone, or torn. As a kill when that would be one loss too many.
+    PowerLoss { node: usize, down_ms: u64, tear: u64 },
+    /// The node stops at its n-th operation on the disk from now on, in the midst of whatever it does.
+    CutAtOperation { node: usize, operations: u64, power: bool, down_ms: u64, tear: u64 },
+    /// All threads stand still.
+    Pause { node: usize, ms: u64 },
+    /// SIGTERM: a controlled shutdown and a start.
+    Restart { node: usize, down_ms: u64 },
+    /// The n-th sync or write from now on fails once.
+    DiskError { node: usize, operations: u64 },
+    /// The disk is full for one operation.
+    DiskFull { node: usize, operations: u64 },
+    /// A partition: nodes in `side` (a bit each, the quorum's is `QUORUM_BIT`) against all others.
+    Partition { side: u32, ms: u64 },
+    /// Nothing passes from one to the other; the way back is open.
+    OneWay { from: usize, to: usize, ms: u64 },
+    /// The node's messages take longer.
+    Slow { node: usize, delay_ms: u64, ms: u64 },
+    /// The node's clock runs at so many percent from now on, and its wall clock jumps.
+    Clock { node: usize, percent: u64, jump_ms: i64 },
+    /// Another voter leads the quorum; what was in flight is lost or has lost its answer. With `forgets` it has
+    /// heard of no broker yet.
+    QuorumFailover { stall_ms: u64, forgets: bool },
+    /// An administrator asks for the preferred leaders.
+    ElectPreferred,
+}
+
+/// The kinds by name, in the order of their weights.
+pub const FAULT_NAMES: [&str; 13] = [
+    "kill",
+    "power loss",
+    "cut at a disk operation",
+    "pause",
+    "controlled restart",
+    "disk error",
+    "disk full",
+    "partition",
+    "one-way partition",
+    "slow node",
+    "clock",
+    "quorum failover",
+    "preferred election",
+];
+
+impl FaultKind {
+    /// Its place in [`FAULT_NAMES`].
+    pub fn number(self) -> usize {
+        match self {
+            Self::Kill { .. } => 0,
+            Self::PowerLoss { .. } => 1,
+            Self::CutAtOperation { .. } => 2,
+            Self::Pause { .. } => 3,
+            Self::Restart { .. } => 4,
+            Self::DiskError { .. } => 5,
+            Self::DiskFull { .. } => 6,
+            Self::Partition { .. } => 7,
+            Self::OneWay { .. } => 8,
+            Self::Slow { .. } => 9,
+            Self::Clock { .. } => 10,
+            Self::QuorumFailover { .. } => 11,
+            Self::ElectPreferred => 12,
+        }
+    }
+}
+
+/// The quorum's place among the addresses of links and partitions: after at most five brokers.
+pub const QUORUM: usize = 5;
+
+/// A fault and when it strikes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Fault {
+    pub at_ms: u64,
+    pub kind: FaultKind,
+}
+
+/// The schedule of a seed. It depends on nothing that happens in the run, so that entries can be left out.
+pub fn schedule(seed: u64, swarm: &Swarm) -> Vec<Fault> {
+    let mut random = Random::stream(seed, "faults");
+    let weights: Vec<u64> = FAULT_NAMES.iter().map(|_| [0, 0, 1, 1, 3, 8][random.index(6)]).collect();
+    let mean_gap_ms = random.log_between(80, 4_000);
+    let mut at_ms = 200;
+    let mut faults = Vec::new();
+    while faults.len() < 400 {
+        at_ms += random.between(1, 2 * mean_gap_ms);
+        let Some(number) = random.weighted(&weights) else { break };
+        let burst = if random.per_mille(200) { random.between(2, 3) } else { 1 };
+        for _ in 0..burst {
+            faults.push(Fault { at_ms, kind: draw(number, &mut random, swarm) });
+            at_ms += random.below(20);
+        }
+    }
+    faults
+}
+
+fn draw(number: usize, random: &mut Random, swarm: &Swarm) -> FaultKind {
+    let node = random.index(swarm.brokers);
+    let long = 3 * swarm.session_timeout_ms.max(swarm.lag_time_max_ms);
+    let ms = random.log_between(5, long);
+    let tear = random.next();
+    match number {
+        0 => FaultKind::Kill { node, down_ms: ms },
+        1 => FaultKind::PowerLoss { node, down_ms: ms, tear },
+        2 => {
+            let (operations, power) = (random.log_between(1, 60), random.per_mille(400));
+            FaultKind::CutAtOperation { node, operations, power, down_ms: ms, tear }
+        }
+        3 => FaultKind::Pause { node, ms },
+        4 => FaultKind::Restart { node, down_ms: ms },
+        5 => FaultKind::DiskError { node, operations: random.log_between(1, 60) },
+        6 => FaultKind::DiskFull { node, operations: random.log_between(1, 60) },
+        7 => {
+            // The quorum stands on either side, and sometimes apart from everybody.
+            let side = random.below(1 << (swarm.brokers + 1)) as u32;
+            let brokers = side & ((1 << swarm.brokers) - 1);
+            let quorum = (side >> swarm.brokers) << QUORUM;
+            FaultKind::Partition { side: brokers | quorum, ms }
+        }
+        8 => {
+            let place = |at: usize| if at == swarm.brokers { QUORUM } else { at };
+            let (from, to) = (random.index(swarm.brokers + 1), random.index(swarm.brokers + 1));
+            FaultKind::OneWay { from: place(from), to: place(to), ms }
+        }
+        9 => FaultKind::Slow { node, delay_ms: random.log_between(10, 800), ms: ms * 3 },
+        10 => {
+            let jump_ms = random.below(7_200_000) as i64 - 3_600_000;
+            FaultKind::Clock { node, percent: random.log_between(50, 300), jump_ms }
+        }
+        11 => FaultKind::QuorumFailover { stall_ms: ms, forgets: random.per_mille(300) },
+        _ => FaultKind::ElectPreferred,
+    }
+}
