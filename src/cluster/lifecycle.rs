@@ -80,7 +80,7 @@ impl LifecycleState {
     #[must_use]
     pub fn on_image(self, metadata_index: i64, registered: Option<(BrokerEpoch, bool)>) -> Self {
         let Some(broker_epoch) = self.broker_epoch().filter(|_| !self.is_stopping()) else { return self };
-        if metadata_index < broker_epoch.0 && !mutant!("leads before its own registration is applied") {
+        if metadata_index < broker_epoch.0 && !mutant!("leads-before-its-registration") {
             return self;
         }
         match registered {

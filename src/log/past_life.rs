@@ -30,8 +30,8 @@ impl PastLife {
         let clean = CleanShutdown::read(disk, directory)?;
         let run = RunMarker::read(disk, directory)?;
         let same_boot =
-            run.filter(|run| Some(run.boot_id.as_str()) == boot_id || mutant!("run marker of another boot trusted"));
-        if clean.is_some() && !mutant!("clean stop marker kept") {
+            run.filter(|run| Some(run.boot_id.as_str()) == boot_id || mutant!("run-marker-of-another-boot-trusted"));
+        if clean.is_some() && !mutant!("clean-stop-marker-kept") {
             CleanShutdown::remove(disk, directory)?;
         }
         let broker_epoch = clean.map(|clean| clean.broker_epoch).or(same_boot.map(|run| run.broker_epoch));

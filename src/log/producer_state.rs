@@ -112,7 +112,7 @@ impl ProducerState {
         let same = |batch: &&RememberedBatch| {
             batch.base_sequence() == header.base_sequence && batch.last_sequence == header.last_sequence()
         };
-        self.batches.iter().find(same).copied()
+        self.batches.iter().find(same).copied().filter(|_| !mutant!("duplicate-not-recognised"))
     }
 }
 
@@ -157,7 +157,7 @@ impl ProducerStates {
         {
             return Verdict::Duplicate(batch);
         }
-        match refusal(producer, header) {
+        match refusal(producer, header).filter(|_| !mutant!("any-sequence-accepted")) {
             Some(refusal) => Verdict::Refuse(refusal),
             None => Verdict::Append,
         }

@@ -327,6 +327,9 @@ impl<D: Disk> SegmentedLog<D> {
             return Ok(());
         };
         // Half a batch must not stay behind: a shorter one written over it would be followed by its rest.
+        if mutant!("half-a-batch-stays") {
+            return Err(self.active.log().fault("write")(source));
+        }
         let undone = file.set_len(position).and_then(|()| file.sync_data());
         self.allocated = position;
         self.failed = undone.is_err();

@@ -32,7 +32,9 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
     let id = BrokerId(command.broker_id);
     let previous = draft.image().broker(id).cloned();
     if let Some(previous) = &previous {
-        if uuid_bytes_equal(&command.incarnation_id, previous.incarnation_id) {
+        if uuid_bytes_equal(&command.incarnation_id, previous.incarnation_id)
+            && !mutant!("registration-retry-gets-a-new-epoch")
+        {
             return Ok(registered(previous.epoch));
         }
         let directory_is_back = previous.directory_ids.iter().any(|known| has_directory(command, known.0));
@@ -43,12 +45,14 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
     }
     let continued = BrokerEpoch(command.previous_broker_epoch);
     let log_is_whole = previous.is_some_and(|previous| {
-        previous.is_continued_by(continued)
+        (previous.is_continued_by(continued) || mutant!("every-restart-counts-as-whole"))
             && previous.directory_ids.iter().all(|known| has_directory(command, known.0))
     });
     let epoch = BrokerEpoch(draft.next_index());
     draft.add(registration_record(command, epoch, if log_is_whole { continued } else { epoch }));
-    leave_isrs(draft, id, if log_is_whole { LogTail::Whole } else { LogTail::MayBeLost });
+    if !mutant!("registration-stays-in-its-isrs") {
+        leave_isrs(draft, id, if log_is_whole { LogTail::Whole } else { LogTail::MayBeLost });
+    }
     Ok(registered(epoch))
 }
 
@@ -120,7 +124,9 @@ pub(super) fn fence(draft: &mut Draft<'_>, command: &FenceBroker) -> Result<(), 
     let id = BrokerId(command.broker_id);
     check_epoch(draft.image(), id, command.broker_epoch)?;
     change_registration(draft, id, command.broker_epoch, Some(true), None);
-    leave_isrs(draft, id, LogTail::Whole);
+    if !mutant!("fencing-leaves-the-isr-alone") {
+        leave_isrs(draft, id, LogTail::Whole);
+    }
     Ok(())
 }
 
@@ -150,7 +156,9 @@ pub(super) fn begin_controlled_shutdown(
     let id = BrokerId(command.broker_id);
     check_epoch(draft.image(), id, command.broker_epoch)?;
     change_registration(draft, id, command.broker_epoch, None, Some(true));
-    leave_isrs(draft, id, LogTail::Whole);
+    if !mutant!("controlled-shutdown-keeps-leading") {
+        leave_isrs(draft, id, LogTail::Whole);
+    }
     Ok(())
 }
 

@@ -17,6 +17,7 @@
 use std::collections::BTreeSet;
 
 use super::broker_control::check_epoch;
+use super::broker_image::BrokerImage;
 use super::draft::{Draft, Refusal};
 use super::image::ClusterImage;
 use super::partition_change::PartitionChange;
@@ -67,7 +68,7 @@ fn check_epochs(partition: &PartitionImage, sender: BrokerId, proposal: &Partiti
     if partition.leader != sender {
         return Err(ErrorCode::InvalidRequest);
     }
-    if proposal.partition_epoch < partition_epoch {
+    if proposal.partition_epoch < partition_epoch && !mutant!("partition-epoch-not-compared") {
         return Err(ErrorCode::InvalidUpdateVersion);
     }
     Ok(())
@@ -99,8 +100,10 @@ fn check_eligible(image: &ClusterImage, partition: &PartitionImage, isr: &[IsrMe
     let eligible = |member: &IsrMember| {
         let id = BrokerId(member.broker_id);
         let unseen = member.broker_epoch == -1 && partition.isr.contains(&id);
+        let unseen = unseen || mutant!("broker-epoch-not-compared");
         let in_that_life = |epoch: BrokerEpoch| unseen || epoch == BrokerEpoch(member.broker_epoch);
-        image.broker(id).is_some_and(|broker| broker.is_active() && in_that_life(broker.epoch))
+        let active = |broker: &BrokerImage| broker.is_active() || mutant!("inactive-broker-joins");
+        image.broker(id).is_some_and(|broker| active(broker) && in_that_life(broker.epoch))
     };
     match isr.iter().all(eligible) {
         true => Ok(()),

@@ -126,13 +126,17 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
     fn settle_elr(&mut self) {
         let (old, isr) = (&self.old, &self.new.isr);
         let complete = |replica| old.isr.contains(&replica) || old.elr.contains(&replica);
-        let eligible = |replica| complete(replica) && !isr.contains(&replica) && self.lost_tail != Some(replica);
+        let is_whole = |replica| self.lost_tail != Some(replica) || mutant!("elr-keeps-a-lost-tail");
+        let eligible =
+            |replica| complete(replica) && !isr.contains(&replica) && is_whole(replica) && !mutant!("no-elr");
         self.new.elr = in_order_of(&self.new.replicas, eligible);
         self.empty_elr_of_a_sufficient_isr();
     }
 
     fn empty_elr_of_a_sufficient_isr(&mut self) {
-        if self.new.isr.len() >= self.draft.effective_min_isr(self.topic, self.new.replication_factor()) {
+        let is_sufficient =
+            self.new.isr.len() >= self.draft.effective_min_isr(self.topic, self.new.replication_factor());
+        if is_sufficient && !mutant!("elr-beside-a-sufficient-isr") {
             self.new.elr.clear();
         }
     }
@@ -149,7 +153,8 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
             self.new.leader = BrokerId::NONE;
         }
         let loses_replica = self.old.replicas.iter().any(|replica| !self.new.replicas.contains(replica));
-        if self.new.leader != self.old.leader || loses_replica {
+        let begins = self.new.leader != self.old.leader && !mutant!("leader-epoch-not-raised");
+        if begins || loses_replica {
             self.new.leader_epoch = self.old.leader_epoch.next();
         }
     }
@@ -172,12 +177,14 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
             return self.first_active(&original).or_else(|| self.first_active(&self.new.adding_replicas));
         }
         let nobody_is_complete = self.new.isr.is_empty() && self.new.elr.is_empty();
+        let nobody_is_complete = nobody_is_complete || mutant!("last-known-leader-before-its-time");
         let last_known = self.old.leader().unwrap_or(self.old.last_known_leader);
         (nobody_is_complete && self.draft.image().is_active(last_known)).then_some(last_known)
     }
 
     fn first_active(&self, brokers: &[BrokerId]) -> Option<BrokerId> {
-        brokers.iter().copied().find(|broker| self.draft.image().is_active(*broker))
+        let may_lead = |id| self.draft.image().is_active(id) || mutant!("inactive-broker-elected");
+        brokers.iter().copied().find(|broker| may_lead(*broker))
     }
 
     fn lead_alone(&mut self, leader: BrokerId) {

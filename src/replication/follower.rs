@@ -156,6 +156,8 @@ impl Follower {
                 self.leader_log_start_offset = log_start_offset;
                 vec![FollowerEffect::Append]
             }
+            LeaderAnswer::Diverging { .. } if mutant!("divergence-left-alone") => Vec::new(),
+            LeaderAnswer::Diverging { .. } if mutant!("truncates-to-high-watermark") => self.cut(self.high_watermark, log),
             LeaderAnswer::Diverging { epoch, end_offset } => self.cut(common_end(epoch, end_offset, log), log),
             LeaderAnswer::OutOfRange { log_start_offset } if is_unrelated(asked, log_start_offset) => {
                 self.reset(log_start_offset)
@@ -167,13 +169,23 @@ impl Follower {
 
     /// The records of the last answer, if there were any, have been appended: the log now ends at `log_end_offset`.
     pub fn on_append(&mut self, log_start_offset: Offset, log_end_offset: Offset) -> Vec<FollowerEffect> {
-        let high_watermark = self.leader_high_watermark.min(log_end_offset).max(self.high_watermark);
+        let high_watermark = self.known_high_watermark(log_end_offset).max(self.high_watermark);
         let mut effects: Vec<_> = self.set_high_watermark(high_watermark).collect();
         let start = self.leader_log_start_offset.min(self.high_watermark);
         if start > log_start_offset {
             effects.push(FollowerEffect::AdvanceLogStart { offset: start });
         }
         effects
+    }
+
+    fn known_high_watermark(&self, log_end_offset: Offset) -> Offset {
+        if mutant!("follower-commits-what-it-lacks") {
+            return self.leader_high_watermark;
+        }
+        if mutant!("follower-commits-all-it-has") {
+            return log_end_offset;
+        }
+        self.leader_high_watermark.min(log_end_offset)
     }
 
     /// Goes back to `end`. A log that starts above has nothing in common with the leader's.
@@ -206,6 +218,9 @@ impl Follower {
 /// earlier ones is judged by the next answer (KIP-279).
 fn common_end(epoch: LeaderEpoch, end_offset: Offset, log: &FollowerLog<'_>) -> Offset {
     let own_end = log.leader_epochs.end_offset_for(epoch, log.log_end_offset).map(|(_, end)| end);
+    if mutant!("cut-by-the-leaders-end-alone") {
+        return log.log_end_offset.min(end_offset);
+    }
     own_end.unwrap_or(log.log_end_offset).min(end_offset)
 }
 

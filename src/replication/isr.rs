@@ -60,6 +60,12 @@ impl Isr {
     /// Committed ∪ proposed.
     pub fn is_in_maximal(&self, id: BrokerId) -> bool {
         let proposed = self.pending.as_ref().is_some_and(|p| p.isr.iter().any(|member| member.broker_id == id));
+        if mutant!("committed-isr-is-enough") {
+            return self.committed.contains(&id);
+        }
+        if mutant!("shrink-counts-when-proposed") && self.pending.is_some() {
+            return proposed;
+        }
         self.committed.contains(&id) || proposed
     }
 
@@ -77,7 +83,9 @@ impl Isr {
 
     /// The proposal with this id was refused for good; true when it was the one in flight.
     pub fn refused(&mut self, request_id: u64) -> bool {
-        let ours = self.pending.as_ref().is_some_and(|pending| pending.request_id == request_id);
+        let ours = self.pending.as_ref().is_some_and(|pending| {
+            pending.request_id == request_id || mutant!("refusal-matched-without-id")
+        });
         if ours {
             self.pending = None;
         }

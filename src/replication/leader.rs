@@ -94,7 +94,11 @@ impl Leader {
             min_isr: start.min_isr,
             replica_lag_time_max_ms: start.replica_lag_time_max_ms,
             log_end_offset: start.log_end_offset,
-            high_watermark: start.high_watermark,
+            high_watermark: if mutant!("new-leader-commits-all-it-has") {
+                start.log_end_offset
+            } else {
+                start.high_watermark
+            },
             last_request_id: 0,
             now,
         };
@@ -126,7 +130,7 @@ impl Leader {
 
     /// False while the committed ISR is below the minimum: acks=all is refused and nothing commits.
     pub fn has_min_isr(&self) -> bool {
-        self.isr.committed().len() >= self.min_isr
+        self.isr.committed().len() >= self.min_isr || mutant!("commits-below-min-isr")
     }
 
     /// The effective minimum ISR.
@@ -158,7 +162,7 @@ impl Leader {
         let Some(follower) = self.followers.get_mut(&fetch.follower.broker_id) else {
             return Vec::new(); // Not a replica: the shell answers it, nothing is acknowledged here.
         };
-        if fetch.follower.broker_epoch < follower.broker_epoch {
+        if fetch.follower.broker_epoch < follower.broker_epoch && !mutant!("fetch-of-an-earlier-life-counts") {
             return Vec::new(); // Sent in an earlier life of the broker, which may have lost what it held then (A14).
         }
         follower.on_fetch(&fetch, leader_end, now);
@@ -196,7 +200,7 @@ impl Leader {
         min_isr: usize,
     ) -> Option<Effect> {
         self.min_isr = min_isr;
-        if partition_epoch > self.partition_epoch {
+        if partition_epoch > self.partition_epoch || mutant!("old-isr-news-taken-in") {
             self.partition_epoch = partition_epoch;
             self.isr.decided(isr);
         }
@@ -229,7 +233,8 @@ impl Leader {
     /// A follower joins when it holds everything committed, has reached this epoch's start, and the
     /// controller could accept it (A14).
     fn propose_expansion(&mut self, id: BrokerId) -> Option<Effect> {
-        if self.isr.pending().is_some() || self.isr.committed().contains(&id) || !self.may_join(id) {
+        let may_join = self.may_join(id) && !mutant!("isr-never-grows");
+        if self.isr.pending().is_some() || self.isr.committed().contains(&id) || !may_join {
             return None;
         }
         let mut isr = self.isr.committed().clone();
@@ -242,14 +247,18 @@ impl Leader {
     }
 
     fn has_reached_high_watermark(&self, follower: &Follower) -> bool {
-        let reached = |end: Offset| end >= self.high_watermark && end >= self.leader_epoch_start_offset;
+        let reached = |end: Offset| {
+            (end >= self.high_watermark || mutant!("joins-below-the-high-watermark"))
+                && (end >= self.leader_epoch_start_offset || mutant!("joins-below-the-epochs-start"))
+        };
         follower.eligible && follower.log_end_offset.is_some_and(reached)
     }
 
     /// It is at the log end, or was within the allowed lag.
     fn keeps_up(&self, follower: &Follower) -> bool {
         follower.log_end_offset == Some(self.log_end_offset)
-            || self.now.since_ms(follower.last_caught_up) <= self.replica_lag_time_max_ms
+            || (self.now.since_ms(follower.last_caught_up) <= self.replica_lag_time_max_ms
+                && !mutant!("expelled-without-lag"))
     }
 
     fn propose(&mut self, isr: &BTreeSet<BrokerId>) -> Effect {
@@ -277,13 +286,18 @@ impl Leader {
         let waited_for =
             self.followers.iter().filter(|&(&id, follower)| self.isr.is_in_maximal(id) || self.is_joining(follower));
         let lowest = waited_for
-            .map(|(_, follower)| follower.log_end_offset.unwrap_or(self.high_watermark))
-            .min()
+            .map(|(_, follower)| follower.log_end_offset.unwrap_or(self.unknown_log_end_offset()))
+            .reduce(|a, b| if mutant!("fastest-follower-commits") { a.max(b) } else { a.min(b) })
             .map_or(self.log_end_offset, |end| end.min(self.log_end_offset));
         (lowest > self.high_watermark).then(|| {
             self.high_watermark = lowest;
             Effect::AdvanceHighWatermark { high_watermark: lowest }
         })
+    }
+
+    /// Who has not fetched in this epoch has acknowledged nothing new.
+    fn unknown_log_end_offset(&self) -> Offset {
+        if mutant!("silence-counts-as-caught-up") { self.log_end_offset } else { self.high_watermark }
     }
 
     /// Without waiting for a follower that is about to join, a busy leader would outrun it for ever.

@@ -77,6 +77,9 @@ impl<D: Disk> PartitionLog<D> {
         if self.log.active_base_offset() != active
             && let Err(error) = self.write_snapshot(log_end_offset)
         {
+            if mutant!("snapshot-fault-fails-an-append") {
+                return Err(error);
+            }
             tracing::warn!(partition = %self.partition, "goes on without a producer snapshot: {error}");
         }
         Ok(())
@@ -125,9 +128,13 @@ impl<D: Disk> PartitionLog<D> {
 
     fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) -> Result<(), LogError> {
         for header in headers {
-            self.note_leader_epoch(header.partition_leader_epoch, header.base_offset);
+            if !mutant!("followers-forget-epochs") {
+                self.note_leader_epoch(header.partition_leader_epoch, header.base_offset);
+            }
             let marker = if header.is_control() { marker_of(header, bytes) } else { None };
-            self.note_producer(header, marker)?;
+            if !mutant!("followers-forget-producers") {
+                self.note_producer(header, marker)?;
+            }
             bytes = bytes.get(header.size()..).unwrap_or_default();
         }
         Ok(())

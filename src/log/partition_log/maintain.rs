@@ -25,8 +25,13 @@ impl<D: Disk> PartitionLog<D> {
         // Before the log itself: a snapshot must never tell of batches that are not there.
         self.remove_snapshots_above(end_offset)?;
         self.log.truncate_from(offset)?;
-        self.leader_epochs.truncate_from(end_offset);
+        if !mutant!("epochs-outlive-a-truncation") {
+            self.leader_epochs.truncate_from(end_offset);
+        }
         self.leader_epochs_changed();
+        if mutant!("producers-outlive-a-truncation") {
+            return Ok(true);
+        }
         self.rebuild_producers(Offset::MAX)?;
         Ok(true)
     }

@@ -50,7 +50,7 @@ impl<D: Disk> PartitionLog<D> {
         let mut leader_epochs_dirty = leader_epochs.truncate_from(open.recovery_point);
         let opened = SegmentedLog::open(directory.pool(), path, open, |batch| {
             let epoch = batch.header.partition_leader_epoch;
-            if epoch != LeaderEpoch::NONE {
+            if epoch != LeaderEpoch::NONE && !mutant!("recovery-forgets-epochs") {
                 leader_epochs_dirty |= leader_epochs.assign(epoch, batch.header.base_offset);
             }
             Ok(())

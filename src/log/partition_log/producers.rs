@@ -115,6 +115,10 @@ impl<D: Disk> PartitionLog<D> {
     /// Makes the producer state anew: from the newest snapshot at or below `snapshot_max` that can be read, and the
     /// batches after it. Transaction indexes get back what they miss from there on.
     pub(super) fn rebuild_producers(&mut self, snapshot_max: Offset) -> Result<(), LogError> {
+        if mutant!("producers-not-rebuilt") {
+            self.producers.clear();
+            return Ok(());
+        }
         self.remove_snapshots_above(self.log_end_offset())?;
         let from = self.load_newest_snapshot(snapshot_max)?.max(self.log_start_offset());
         self.ended_transactions.clear();
