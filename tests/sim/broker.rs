@@ -12,11 +12,11 @@ use ottla::log::{
     CleanShutdown, DataDirectory, Disk, Fault as DiskFault, FilePool, LogConfig, LogError, PartitionLog, PastLife, RunMarker,
     SimDisk,
 };
-use ottla::metadata::{ClusterImage, PartitionImage};
+use ottla::metadata::{ClusterImage, ImageDelta, PartitionImage};
 use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, TopicId, TopicPartition, Wall};
 use ottla::record::{BatchHeader, Batches};
 use ottla::replication::{IsrMember, LeaderStart};
-use ottla::rpc::metadata::{MetadataReply, metadata_reply::Kind as Reply};
+use ottla::rpc::metadata::{LeaderRecoveryState, MetadataReply, metadata_reply::Kind as Reply};
 
 use crate::context::{Context, Timer, count};
 use crate::message::{Address, Message};
@@ -106,10 +106,6 @@ impl Broker {
 
     fn address(&self) -> Address {
         Address::Broker(self.node)
-    }
-
-    pub fn is_up(&self) -> bool {
-        self.process.is_some()
     }
 
     fn boot_id(&self) -> String {
@@ -453,12 +449,11 @@ impl Broker {
                 let read = replica.map_or(Err(ErrorCode::NotLeaderOrFollower), |replica| {
                     replica.consume(offset, LeaderEpoch(leader_epoch))
                 });
-                let high_watermark = replica.map_or(-1, Replica::high_watermark);
                 let (error, bytes) = match read {
                     Ok(bytes) => (ErrorCode::None, bytes),
                     Err(error) => (error, Default::default()),
                 };
-                ctx.send(self.address(), from, Message::ReadReply { request, error, bytes, high_watermark });
+                ctx.send(self.address(), from, Message::ReadReply { request, error, bytes });
             }
             Message::LatestOffset { request, partition, leader_epoch } => {
                 let replica = process.replicas.get(&partition);
@@ -603,7 +598,19 @@ impl Broker {
 
     /// The replicas follow the image.
     fn apply(&mut self, process: &mut Process, ctx: &mut Context) -> Step {
-        process.applied = process.image.clone();
+        let before = std::mem::replace(&mut process.applied, process.image.clone());
+        let changed = ImageDelta::between(before, process.applied.clone()).changed_brokers;
+        self.follow_partitions(process, ctx)?;
+        let me = self.me(process, ctx.now);
+        for id in changed {
+            let broker = process.applied.broker(id).filter(|broker| broker.is_active());
+            let active = broker.map(|broker| broker.epoch);
+            process.replicas.values_mut().for_each(|replica| replica.on_broker(id, active, &me, ctx));
+        }
+        Ok(())
+    }
+
+    fn follow_partitions(&mut self, process: &mut Process, ctx: &mut Context) -> Step {
         let Some(topic) = process.applied.topic_by_name(TOPIC).cloned() else { return Ok(()) };
         for (index, partition) in topic.partitions() {
             if partition.replicas.contains(&self.id) {
@@ -640,6 +647,7 @@ impl Broker {
                     replica_lag_time_max_ms: ctx.swarm.lag_time_max_ms,
                     log_end_offset: 0,
                     high_watermark: 0,
+                    recovering: partition.leader_recovery_state == LeaderRecoveryState::Recovering,
                 };
                 replica.lead(start, &me, ctx)
             }
@@ -710,11 +718,6 @@ impl Broker {
     pub fn ends(&self, partition: i32) -> Option<(i64, i64)> {
         let replica = self.process.as_ref()?.replicas.get(&partition)?;
         Some((replica.log_end_offset(), replica.high_watermark()))
-    }
-
-    /// The index that the replicas follow.
-    pub fn applied_index(&self) -> i64 {
-        self.process.as_ref().map_or(0, |process| process.applied.applied_index())
     }
 }
 

@@ -44,7 +44,7 @@ pub enum FetchAnswer {
     Records { bytes: Bytes, high_watermark: Offset, log_start_offset: Offset },
     Diverging { epoch: i32, end_offset: Offset },
     OutOfRange { log_start_offset: Offset },
-    Refused(ErrorCode),
+    Refused,
 }
 
 /// A message. Requests carry an id that the reply repeats.
@@ -67,7 +67,7 @@ pub enum Message {
     Produce { request: u64, partition: i32, batch: Rc<ProducedBatch>, acks: i16 },
     ProduceReply { request: u64, error: ErrorCode, base_offset: Offset },
     Read { request: u64, partition: i32, offset: Offset, leader_epoch: i32 },
-    ReadReply { request: u64, error: ErrorCode, bytes: Bytes, high_watermark: Offset },
+    ReadReply { request: u64, error: ErrorCode, bytes: Bytes },
     LatestOffset { request: u64, partition: i32, leader_epoch: i32 },
     LatestOffsetReply { request: u64, error: ErrorCode, offset: Offset },
 }

@@ -158,6 +158,7 @@ impl Replica {
             && machine.leader_epoch() == start.leader_epoch
         {
             *known = min_isr;
+            machine.on_replicas(start.partition_epoch, &start.replicas, me.clock);
             let effect = machine.on_isr_decided(start.partition_epoch, start.isr, start.min_isr);
             self.act(effect, me, ctx);
             return Ok(());
@@ -178,7 +179,7 @@ impl Replica {
     /// Begins to follow, or goes on following the same leadership.
     pub fn follow(&mut self, leader: BrokerId, leader_epoch: LeaderEpoch, me: &Me, ctx: &mut Context) {
         if let Role::Following(follower) = &self.role
-            && (follower.leader(), follower.leader_epoch()) == (leader, leader_epoch)
+            && follower.leader_epoch() == leader_epoch
         {
             return;
         }
@@ -201,7 +202,7 @@ impl Replica {
             reply_produce(me, waiting.client, waiting.request, ErrorCode::NotLeaderOrFollower, -1, ctx);
         }
         for parked in std::mem::take(&mut self.parked) {
-            self.refuse_fetch(me, parked.from, parked.request, ErrorCode::NotLeaderOrFollower, ctx);
+            self.refuse_fetch(me, parked.from, parked.request, ctx);
         }
     }
 
@@ -229,7 +230,7 @@ impl Replica {
         }
         let leader_epoch = machine.leader_epoch();
         ctx.oracle.accepts(me.node, me.applied, me.broker_epoch.0);
-        let appended = match self.log.append_as_leader(&valid.batch, &valid.header, leader_epoch, me.wall) {
+        let appended = match self.log.append_as_leader(&valid.batch, &valid.header, leader_epoch, None, me.wall) {
             Ok(appended) => appended,
             Err(error) => {
                 reply_produce(me, client, request, ErrorCode::KafkaStorageError, -1, ctx);
@@ -319,14 +320,16 @@ impl Replica {
         ctx: &mut Context,
     ) -> Result<(), LogError> {
         let Role::Leading { machine, .. } = &mut self.role else {
-            self.refuse_fetch(me, from, request, ErrorCode::NotLeaderOrFollower, ctx);
+            self.refuse_fetch(me, from, request, ctx);
             return Ok(());
         };
         let epoch = machine.leader_epoch();
         if next.leader_epoch != epoch {
-            let behind = next.leader_epoch < epoch;
-            let code = if behind { ErrorCode::FencedLeaderEpoch } else { ErrorCode::UnknownLeaderEpoch };
-            self.refuse_fetch(me, from, request, code, ctx);
+            self.refuse_fetch(me, from, request, ctx);
+            return Ok(());
+        }
+        if !machine.has_replica(follower.broker_id) {
+            self.refuse_fetch(me, from, request, ctx);
             return Ok(());
         }
         if let Some(answer) = divergence(&self.log, &next) {
@@ -365,8 +368,9 @@ impl Replica {
         Ok(())
     }
 
-    fn refuse_fetch(&self, me: &Me, to: Address, request: u64, code: ErrorCode, ctx: &mut Context) {
-        let answer = FetchAnswer::Refused(code);
+    /// The follower learns more from the metadata than from the reason.
+    fn refuse_fetch(&self, me: &Me, to: Address, request: u64, ctx: &mut Context) {
+        let answer = FetchAnswer::Refused;
         ctx.send(me.address(), to, Message::FetchReply { request, partition: self.partition, answer });
     }
 
@@ -384,6 +388,14 @@ impl Replica {
         let Some(at) = self.parked.iter().position(|parked| parked.ticket == ticket) else { return Ok(()) };
         let parked = self.parked.remove(at);
         self.answer_fetch(me, parked.from, parked.request, &parked.next, ctx)
+    }
+
+    /// A broker is active under this epoch, or not any more.
+    pub fn on_broker(&mut self, id: BrokerId, active: Option<BrokerEpoch>, me: &Me, ctx: &mut Context) {
+        if let Role::Leading { machine, .. } = &mut self.role {
+            let effects = machine.on_broker(id, active);
+            self.act(effects, me, ctx);
+        }
     }
 
     /// Time passes for the leader: followers may have lagged for too long.
@@ -552,7 +564,7 @@ impl Replica {
             FetchAnswer::OutOfRange { log_start_offset } => {
                 (LeaderAnswer::OutOfRange { log_start_offset }, Bytes::new())
             }
-            FetchAnswer::Refused(_) => {
+            FetchAnswer::Refused => {
                 let timer = Timer::FetchSoon { partition: self.partition };
                 ctx.timer(me.address(), ctx.swarm.heartbeat_ms(), timer);
                 return Ok(());
@@ -633,18 +645,13 @@ fn follower_log(log: &PartitionLog<SimDisk>) -> FollowerLog<'_> {
 
 /// Where the follower's history parts from the leader's, or what it asks for does not exist.
 fn divergence(log: &PartitionLog<SimDisk>, next: &NextFetch) -> Option<FetchAnswer> {
-    let out_of_range = FetchAnswer::OutOfRange { log_start_offset: log.log_start_offset() };
-    let end = log.log_end_offset();
-    if next.last_fetched_epoch != LeaderEpoch::NONE {
-        match log.end_offset_for_epoch(next.last_fetched_epoch) {
-            None => return Some(out_of_range),
-            Some((epoch, end_offset)) if epoch < next.last_fetched_epoch || end_offset < next.fetch_offset => {
-                return Some(FetchAnswer::Diverging { epoch: epoch.0, end_offset });
-            }
-            Some(_) => {}
-        }
-    }
-    (next.fetch_offset > end || next.fetch_offset < log.log_start_offset()).then_some(out_of_range)
+    let (start, end) = (log.log_start_offset(), log.log_end_offset());
+    let diverging = log
+        .end_offset_for_epoch(next.last_fetched_epoch)
+        .filter(|&(epoch, end_offset)| epoch < next.last_fetched_epoch || end_offset < next.fetch_offset)
+        .map(|(epoch, end_offset)| FetchAnswer::Diverging { epoch: epoch.0, end_offset });
+    let out_of_range = || FetchAnswer::OutOfRange { log_start_offset: start };
+    diverging.or_else(|| (!(start..=end).contains(&next.fetch_offset)).then(out_of_range))
 }
 
 fn refusal_code(refusal: &ProducerRefusal) -> ErrorCode {
