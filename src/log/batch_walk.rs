@@ -119,7 +119,9 @@ pub fn scan_batches<E>(
         while let Some(batch) = batches.next() {
             match batch.map(|batch| (batch.verify_crc(), batch)) {
                 Ok((Ok(()), batch)) => visit(position + batch.position as u64, &batch)?,
-                Ok((Err(_), batch)) if mutant!("recovery-skips-the-crc") => visit(position + batch.position as u64, &batch)?,
+                Ok((Err(_), batch)) if mutant!("recovery-skips-the-crc") => {
+                    visit(position + batch.position as u64, &batch)?
+                }
                 Ok((Err(error), batch)) => return Ok((position + batch.position as u64, Stop::Invalid(error))),
                 Err(error) => return Ok((position + batches.position() as u64, Stop::Invalid(error))),
             }

@@ -157,7 +157,9 @@ impl Follower {
                 vec![FollowerEffect::Append]
             }
             LeaderAnswer::Diverging { .. } if mutant!("divergence-left-alone") => Vec::new(),
-            LeaderAnswer::Diverging { .. } if mutant!("truncates-to-high-watermark") => self.cut(self.high_watermark, log),
+            LeaderAnswer::Diverging { .. } if mutant!("truncates-to-high-watermark") => {
+                self.cut(self.high_watermark, log)
+            }
             LeaderAnswer::Diverging { epoch, end_offset } => self.cut(common_end(epoch, end_offset, log), log),
             LeaderAnswer::OutOfRange { log_start_offset } if is_unrelated(asked, log_start_offset) => {
                 self.reset(log_start_offset)

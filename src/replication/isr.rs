@@ -83,9 +83,10 @@ impl Isr {
 
     /// The proposal with this id was refused for good; true when it was the one in flight.
     pub fn refused(&mut self, request_id: u64) -> bool {
-        let ours = self.pending.as_ref().is_some_and(|pending| {
-            pending.request_id == request_id || mutant!("refusal-matched-without-id")
-        });
+        let ours = self
+            .pending
+            .as_ref()
+            .is_some_and(|pending| pending.request_id == request_id || mutant!("refusal-matched-without-id"));
         if ours {
             self.pending = None;
         }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use ottla::cluster::LifecycleState;
 use ottla::log::{
-    CleanShutdown, DataDirectory, Disk, Fault as DiskFault, FilePool, LogConfig, LogError, PartitionLog, PastLife, RunMarker,
-    SimDisk,
+    CleanShutdown, DataDirectory, Disk, Fault as DiskFault, FilePool, LogConfig, LogError, PartitionLog, PastLife,
+    RunMarker, SimDisk,
 };
 use ottla::metadata::{ClusterImage, ImageDelta, PartitionImage};
 use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, TopicId, TopicPartition, Wall};
@@ -349,7 +349,10 @@ impl Broker {
                 Ok(())
             }
             Timer::FetchTimeout { partition, request } => {
-                replicas.get_mut(&partition).into_iter().for_each(|replica| replica.on_fetch_timeout(request, &me, ctx));
+                replicas
+                    .get_mut(&partition)
+                    .into_iter()
+                    .for_each(|replica| replica.on_fetch_timeout(request, &me, ctx));
                 Ok(())
             }
             Timer::FetchSoon { partition } => {
@@ -381,9 +384,9 @@ impl Broker {
                 unreachable!("a broker has no timer {timer:?}")
             }
         };
-        let stop = process.stop_by.is_some_and(|by| {
-            ctx.now >= by || matches!(process.lifecycle, LifecycleState::MayShutDown { .. })
-        });
+        let stop = process
+            .stop_by
+            .is_some_and(|by| ctx.now >= by || matches!(process.lifecycle, LifecycleState::MayShutDown { .. }));
         self.process = Some(process);
         outcome?;
         if stop { self.stop_cleanly(ctx) } else { Ok(()) }
@@ -417,9 +420,10 @@ impl Broker {
             Message::Fetch { request, partition, broker_epoch, next } => {
                 let Address::Broker(node) = from else { unreachable!("only brokers follow") };
                 let follower = IsrMember { broker_id: broker_id(node), broker_epoch: BrokerEpoch(broker_epoch) };
-                let eligible = process.applied.broker(follower.broker_id).is_some_and(|broker| {
-                    broker.is_active() && broker.epoch == follower.broker_epoch
-                });
+                let eligible = process
+                    .applied
+                    .broker(follower.broker_id)
+                    .is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch);
                 if let Some(replica) = process.replicas.get_mut(&partition) {
                     return replica.on_fetch(from, request, follower, eligible, next, &me, ctx);
                 }
@@ -438,11 +442,11 @@ impl Broker {
                     }
                     outcome => return outcome,
                 },
-                None => self.refuse_client(from, Message::ProduceReply {
-                    request,
-                    error: ErrorCode::NotLeaderOrFollower,
-                    base_offset: -1,
-                }, ctx),
+                None => self.refuse_client(
+                    from,
+                    Message::ProduceReply { request, error: ErrorCode::NotLeaderOrFollower, base_offset: -1 },
+                    ctx,
+                ),
             },
             Message::Read { request, partition, offset, leader_epoch } => {
                 let replica = process.replicas.get(&partition);
@@ -671,11 +675,8 @@ impl Broker {
         ctx: &mut Context,
     ) -> Result<Replica, LogError> {
         let name = TopicPartition::new(TOPIC, index);
-        let config = LogConfig {
-            segment_bytes: ctx.swarm.segment_bytes,
-            index_interval_bytes: 200,
-            ..LogConfig::default()
-        };
+        let config =
+            LogConfig { segment_bytes: ctx.swarm.segment_bytes, index_interval_bytes: 200, ..LogConfig::default() };
         let (log, report) = PartitionLog::open(
             &process.directory,
             name.clone(),

@@ -154,7 +154,13 @@ impl Producer {
         }
         let header = BatchHeader::parse(&batch.bytes).expect("a batch begins with its header");
         ctx.oracle.produced(self.partition, &header);
-        self.window.push_back(InFlight { batch: Rc::new(batch), request: None, attempts: 0, since: ctx.now, settled: false });
+        self.window.push_back(InFlight {
+            batch: Rc::new(batch),
+            request: None,
+            attempts: 0,
+            since: ctx.now,
+            settled: false,
+        });
         let last = self.window.len() - 1;
         self.send(last, ctx);
     }
@@ -180,7 +186,14 @@ impl Producer {
         }
     }
 
-    fn on_answer(&mut self, request: u64, error: ErrorCode, base_offset: Offset, brokers: &[Broker], ctx: &mut Context) {
+    fn on_answer(
+        &mut self,
+        request: u64,
+        error: ErrorCode,
+        base_offset: Offset,
+        brokers: &[Broker],
+        ctx: &mut Context,
+    ) {
         let Some(at) = self.window.iter().position(|in_flight| in_flight.request == Some(request)) else { return };
         match error {
             ErrorCode::None => self.settle(at, Some(base_offset), ctx),
@@ -301,7 +314,9 @@ impl Consumer {
                     self.position += entries.len() as Offset;
                 }
             }
-            Message::LatestOffsetReply { request, error, offset } if self.request.take_if(|r| *r == request).is_some() => {
+            Message::LatestOffsetReply { request, error, offset }
+                if self.request.take_if(|r| *r == request).is_some() =>
+            {
                 if error == ErrorCode::None {
                     ctx.oracle.told_latest(self.partition, self.latest, offset);
                     self.latest = offset;

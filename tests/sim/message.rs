@@ -51,23 +51,81 @@ pub enum FetchAnswer {
 #[derive(Clone, Debug)]
 pub enum Message {
     /// To the quorum.
-    Command { request: u64, command: Rc<MetadataCommand> },
-    Heartbeat { broker_epoch: i64, metadata_index: i64, stream: u64, wants_shut_down: bool },
-    StreamBroken { broker_epoch: i64, stream: u64 },
+    Command {
+        request: u64,
+        command: Rc<MetadataCommand>,
+    },
+    Heartbeat {
+        broker_epoch: i64,
+        metadata_index: i64,
+        stream: u64,
+        wants_shut_down: bool,
+    },
+    StreamBroken {
+        broker_epoch: i64,
+        stream: u64,
+    },
     /// From the quorum.
-    Reply { request: u64, reply: Rc<MetadataReply> },
-    NotController { request: u64 },
-    HeartbeatReply { broker_epoch: i64, error: ErrorCode, may_stop: bool },
+    Reply {
+        request: u64,
+        reply: Rc<MetadataReply>,
+    },
+    NotController {
+        request: u64,
+    },
+    HeartbeatReply {
+        broker_epoch: i64,
+        error: ErrorCode,
+        may_stop: bool,
+    },
     /// Records of the metadata log by index; with `snapshot` the whole image at the range's end.
-    Feed { records: Range<i64>, snapshot: bool },
+    Feed {
+        records: Range<i64>,
+        snapshot: bool,
+    },
     /// Between brokers.
-    Fetch { request: u64, partition: i32, broker_epoch: i64, next: NextFetch },
-    FetchReply { request: u64, partition: i32, answer: FetchAnswer },
+    Fetch {
+        request: u64,
+        partition: i32,
+        broker_epoch: i64,
+        next: NextFetch,
+    },
+    FetchReply {
+        request: u64,
+        partition: i32,
+        answer: FetchAnswer,
+    },
     /// Between clients and brokers.
-    Produce { request: u64, partition: i32, batch: Rc<ProducedBatch>, acks: i16 },
-    ProduceReply { request: u64, error: ErrorCode, base_offset: Offset },
-    Read { request: u64, partition: i32, offset: Offset, leader_epoch: i32 },
-    ReadReply { request: u64, error: ErrorCode, bytes: Bytes },
-    LatestOffset { request: u64, partition: i32, leader_epoch: i32 },
-    LatestOffsetReply { request: u64, error: ErrorCode, offset: Offset },
+    Produce {
+        request: u64,
+        partition: i32,
+        batch: Rc<ProducedBatch>,
+        acks: i16,
+    },
+    ProduceReply {
+        request: u64,
+        error: ErrorCode,
+        base_offset: Offset,
+    },
+    Read {
+        request: u64,
+        partition: i32,
+        offset: Offset,
+        leader_epoch: i32,
+    },
+    ReadReply {
+        request: u64,
+        error: ErrorCode,
+        bytes: Bytes,
+    },
+    LatestOffset {
+        request: u64,
+        partition: i32,
+        leader_epoch: i32,
+    },
+    LatestOffsetReply {
+        request: u64,
+        error: ErrorCode,
+        offset: Offset,
+    },
 }

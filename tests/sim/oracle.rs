@@ -71,6 +71,8 @@ struct Shadow {
     high_watermark: Offset,
     /// The broker epoch of the life that opened it; −1 while it is closed.
     broker_epoch: i64,
+    /// The epoch of the life that opened it last.
+    last_epoch: i64,
     /// The power failed since it was last opened: nobody knows what is left.
     unknown: bool,
 }
@@ -132,7 +134,10 @@ impl Oracle {
         Self {
             violation: None,
             checks: [0; CHECKS.len()],
-            shadows: vec![vec![Shadow { broker_epoch: -1, ..Shadow::default() }; partitions]; swarm.brokers],
+            shadows: vec![
+                vec![Shadow { broker_epoch: -1, last_epoch: -1, ..Shadow::default() }; partitions];
+                swarm.brokers
+            ],
             committed: vec![Vec::new(); partitions],
             written: vec![Vec::new(); partitions],
             leaders: HashMap::new(),
@@ -192,10 +197,21 @@ impl Oracle {
         };
         let committed = &self.committed[partition as usize];
         let at = |delta: i64| usize::try_from(base_offset + delta).ok().and_then(|at| committed.get(at));
-        let there = (0..count).all(|delta| at(delta).is_some_and(|entry| (entry.crc, i64::from(entry.delta)) == (crc, delta)));
+        let there =
+            (0..count).all(|delta| at(delta).is_some_and(|entry| (entry.crc, i64::from(entry.delta)) == (crc, delta)));
         let end = committed.len();
-        check!(self, "A1", there, "batch {crc:08x} acknowledged at {partition}:{base_offset} is not committed there (end {end})");
-        check!(self, "A4", base_offset > acked_before, "batch {crc:08x} lies at {base_offset}, before what was acknowledged at {acked_before}");
+        check!(
+            self,
+            "A1",
+            there,
+            "batch {crc:08x} acknowledged at {partition}:{base_offset} is not committed there (end {end})"
+        );
+        check!(
+            self,
+            "A4",
+            base_offset > acked_before,
+            "batch {crc:08x} lies at {base_offset}, before what was acknowledged at {acked_before}"
+        );
         let highest = &mut self.highest_acked[partition as usize];
         *highest = (*highest).max(base_offset + count - 1);
         self.records_acked += count as u64;
@@ -214,7 +230,12 @@ impl Oracle {
     pub fn consumed(&mut self, partition: i32, offset: Offset, entries: &[Entry]) {
         let committed = &self.committed[partition as usize];
         let equal = committed.get(offset as usize..offset as usize + entries.len()) == Some(entries);
-        check!(self, "A2", equal, "a consumer read {entries:?} at {partition}:{offset}, which is not what is committed");
+        check!(
+            self,
+            "A2",
+            equal,
+            "a consumer read {entries:?} at {partition}:{offset}, which is not what is committed"
+        );
     }
 
     /// A client was told the latest offset; it had been told `before`.
@@ -232,7 +253,8 @@ impl Oracle {
             self.fail("A17", format!("broker {} opened {partition} with {has} records, but had {had}: they differ although only the process ended", node + 1));
         }
         self.recovered(node, partition, &entries);
-        self.shadows[node][partition as usize] = Shadow { entries, high_watermark: 0, broker_epoch, unknown: false };
+        self.shadows[node][partition as usize] =
+            Shadow { entries, high_watermark: 0, broker_epoch, last_epoch: broker_epoch, unknown: false };
         self.check_complete(partition);
     }
 
@@ -257,7 +279,13 @@ impl Oracle {
         }
         let conflict = others.iter().find(|other| other.epoch == entry.epoch).copied();
         others.push(*entry);
-        check!(self, "A3", conflict.is_none(), "broker {} wrote {entry:?} at {partition}:{at} where {conflict:?} had been written", node + 1);
+        check!(
+            self,
+            "A3",
+            conflict.is_none(),
+            "broker {} wrote {entry:?} at {partition}:{at} where {conflict:?} had been written",
+            node + 1
+        );
         if let Some(produced) = self.produced.get_mut(&entry.crc) {
             produced.appended = true;
             let refused = produced.refused;
@@ -269,6 +297,7 @@ impl Oracle {
     pub fn registered(&mut self, node: usize, broker_epoch: i64) {
         for shadow in self.shadows[node].iter_mut().filter(|shadow| shadow.broker_epoch != -1) {
             shadow.broker_epoch = broker_epoch;
+            shadow.last_epoch = broker_epoch;
         }
         self.forgive(&self.image.clone());
     }
@@ -293,7 +322,9 @@ impl Oracle {
 
     /// How many brokers may lack what they acknowledged, `node` not counted.
     pub fn lost_tails_beside(&self, node: usize) -> usize {
-        (0..self.lost_tail.len()).filter(|&other| other != node && (self.lost_tail[other].contains(&true) || self.armed[other])).count()
+        (0..self.lost_tail.len())
+            .filter(|&other| other != node && (self.lost_tail[other].contains(&true) || self.armed[other]))
+            .count()
     }
 
     /// The shadow agrees with what lies on the disk.
@@ -308,7 +339,10 @@ impl Oracle {
         let end = shadow.entries.len() as Offset;
         shadow.entries.extend_from_slice(entries);
         if end != offset {
-            self.fail("A3", format!("broker {} appended at {partition}:{offset}, but its log ended at {end}", node + 1));
+            self.fail(
+                "A3",
+                format!("broker {} appended at {partition}:{offset}, but its log ended at {end}", node + 1),
+            );
         }
         for (at, entry) in (offset as usize..).zip(entries) {
             self.write(node, partition, at, entry);
@@ -321,7 +355,13 @@ impl Oracle {
         let shadow = &mut self.shadows[node][partition as usize];
         let gone: Vec<Entry> = shadow.entries.drain((end as usize).min(shadow.entries.len())..).collect();
         let lost = (end as usize..).zip(&gone).find(|(at, entry)| committed.get(*at) == Some(*entry)).map(|(at, _)| at);
-        check!(self, "A17", lost.is_none(), "broker {} truncated {partition} to {end} and dropped the committed record {lost:?}", node + 1);
+        check!(
+            self,
+            "A17",
+            lost.is_none(),
+            "broker {} truncated {partition} to {end} and dropped the committed record {lost:?}",
+            node + 1
+        );
         self.check_complete(partition);
     }
 
@@ -333,7 +373,13 @@ impl Oracle {
         shadow.high_watermark = high_watermark;
         let agrees = to <= from || shadow.entries.get(from..to).is_some_and(|own| committed.get(from..to) == Some(own));
         let (own_end, end) = (shadow.entries.len(), committed.len());
-        check!(self, "A11", agrees, "broker {} says that {partition} is committed up to {high_watermark}; its log ends at {own_end}, the committed history at {end}, or they differ", node + 1);
+        check!(
+            self,
+            "A11",
+            agrees,
+            "broker {} says that {partition} is committed up to {high_watermark}; its log ends at {own_end}, the committed history at {end}, or they differ",
+            node + 1
+        );
     }
 
     /// A broker begins to lead.
@@ -341,32 +387,64 @@ impl Oracle {
         let id = broker_id(node);
         let first = *self.leaders.entry((partition, leader_epoch)).or_insert(id);
         check!(self, "A9", first == id, "brokers {first} and {id} both lead {partition} in epoch {leader_epoch}");
-        check!(self, "D7", applied >= broker_epoch, "broker {id} leads {partition} by metadata {applied}, before its registration {broker_epoch}");
+        check!(
+            self,
+            "D7",
+            applied >= broker_epoch,
+            "broker {id} leads {partition} by metadata {applied}, before its registration {broker_epoch}"
+        );
         let newest = self.image_of(partition).is_some_and(|now| now.leader_epoch == leader_epoch);
         if newest {
-            let (complete, end) = (self.holds_committed(node, partition), self.shadows[node][partition as usize].entries.len());
+            let (complete, end) =
+                (self.holds_committed(node, partition), self.shadows[node][partition as usize].entries.len());
             let committed = self.committed_end(partition);
-            check!(self, "A6", complete, "broker {id} begins to lead {partition} in epoch {leader_epoch} with a log that ends at {end}; committed is {committed}, or they differ");
+            check!(
+                self,
+                "A6",
+                complete,
+                "broker {id} begins to lead {partition} in epoch {leader_epoch} with a log that ends at {end}; committed is {committed}, or they differ"
+            );
         }
     }
 
     /// A broker accepts a batch.
     pub fn accepts(&mut self, node: usize, applied: i64, broker_epoch: i64) {
-        check!(self, "D7", applied >= broker_epoch, "broker {} accepts records by metadata {applied}, before its registration {broker_epoch}", node + 1);
+        check!(
+            self,
+            "D7",
+            applied >= broker_epoch,
+            "broker {} accepts records by metadata {applied}, before its registration {broker_epoch}",
+            node + 1
+        );
     }
 
     /// A leader raised its high watermark.
     pub fn raised(&mut self, node: usize, partition: i32, leader: &Leader, high_watermark: Offset) {
         let isr = leader.isr();
-        check!(self, "A5", isr.len() >= self.min_isr, "leader {} of {partition} commits with an ISR of {isr:?}", node + 1);
-        let proposed = leader.pending_proposal().into_iter().flat_map(|proposal| proposal.isr.iter().map(|m| m.broker_id));
+        check!(
+            self,
+            "A5",
+            isr.len() >= self.min_isr,
+            "leader {} of {partition} commits with an ISR of {isr:?}",
+            node + 1
+        );
+        let proposed =
+            leader.pending_proposal().into_iter().flat_map(|proposal| proposal.isr.iter().map(|m| m.broker_id));
         let maximal: Vec<BrokerId> = isr.iter().copied().chain(proposed).collect();
         let own = &self.shadows[node][partition as usize].entries;
         let lacking = maximal.iter().copied().find(|&member| {
             let shadow = &self.shadows[node_of(member)][partition as usize];
-            !shadow.unknown && !self.lost_tail[node_of(member)][partition as usize] && shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
+            !shadow.unknown
+                && !self.lost_tail[node_of(member)][partition as usize]
+                && shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
         });
-        check!(self, "A5", lacking.is_none(), "leader {} of {partition} commits up to {high_watermark}, which {lacking:?} of its ISR {maximal:?} does not hold", node + 1);
+        check!(
+            self,
+            "A5",
+            lacking.is_none(),
+            "leader {} of {partition} commits up to {high_watermark}, which {lacking:?} of its ISR {maximal:?} does not hold",
+            node + 1
+        );
         self.check_quorum_superset(node, partition, leader, &maximal);
         self.extend_history(node, partition, high_watermark);
         self.high_watermark(node, partition, high_watermark);
@@ -377,7 +455,13 @@ impl Oracle {
         let Some(now) = self.image_of(partition) else { return };
         if now.leader_epoch == leader.leader_epoch() && leader.isr().len() >= self.min_isr {
             let outside = now.isr.iter().chain(&now.elr).find(|member| !maximal.contains(member)).copied();
-            check!(self, "A8", outside.is_none(), "leader {} of {partition} waits for {maximal:?}, but the controller counts on {outside:?}", node + 1);
+            check!(
+                self,
+                "A8",
+                outside.is_none(),
+                "leader {} of {partition} waits for {maximal:?}, but the controller counts on {outside:?}",
+                node + 1
+            );
         }
     }
 
@@ -385,7 +469,10 @@ impl Oracle {
         let at = partition as usize;
         while self.committed[at].len() < high_watermark as usize {
             let Some(entry) = self.shadows[node][at].entries.get(self.committed[at].len()).copied() else {
-                return self.fail("A5", format!("leader {} commits {partition} up to {high_watermark}, past its own log", node + 1));
+                return self.fail(
+                    "A5",
+                    format!("leader {} commits {partition} up to {high_watermark}, past its own log", node + 1),
+                );
             };
             self.committed[at].push(entry);
             if let Some(Produced { producer: (id, base_sequence), .. }) = self.produced.get(&entry.crc)
@@ -395,7 +482,12 @@ impl Oracle {
                 let last = self.sequences.insert((*id, partition), sequence).unwrap_or(-1);
                 let offset = self.committed[at].len() - 1;
                 let id = *id;
-                check!(self, "B1", sequence == last + 1, "producer {id} has sequence number {sequence} after {last} at {partition}:{offset}");
+                check!(
+                    self,
+                    "B1",
+                    sequence == last + 1,
+                    "producer {id} has sequence number {sequence} after {last} at {partition}:{offset}"
+                );
             }
         }
     }
@@ -406,12 +498,26 @@ impl Oracle {
     }
 
     /// A leader asks for another ISR.
-    pub fn proposes(&mut self, node: usize, partition: i32, leader: &Leader, proposal: &IsrProposal, led_since: u64, clock: u64) {
+    pub fn proposes(
+        &mut self,
+        node: usize,
+        partition: i32,
+        leader: &Leader,
+        proposal: &IsrProposal,
+        led_since: u64,
+        clock: u64,
+    ) {
         for &member in leader.isr().iter().filter(|id| !proposal.isr.iter().any(|kept| kept.broker_id == **id)) {
             let key = (partition, proposal.leader_epoch, member);
             let last = self.caught_up.get(&key).copied().unwrap_or(0).max(led_since);
             let lag = clock.saturating_sub(last);
-            check!(self, "A14", lag > self.lag_time_max_ms, "leader {} of {partition} expels {member}, which was caught up {lag} ms ago", node + 1);
+            check!(
+                self,
+                "A14",
+                lag > self.lag_time_max_ms,
+                "leader {} of {partition} expels {member}, which was caught up {lag} ms ago",
+                node + 1
+            );
         }
     }
 
@@ -439,12 +545,25 @@ impl Oracle {
             }
             let (complete, end) = (self.holds_committed(node, partition), shadow.entries.len());
             let committed = self.committed_end(partition);
-            check!(self, "A7", complete, "broker {member} is in ISR {:?} or ELR {:?} of {partition} with a log that ends at {end}; committed is {committed}, or they differ", now.isr, now.elr);
+            check!(
+                self,
+                "A7",
+                complete,
+                "broker {member} is in ISR {:?} or ELR {:?} of {partition} with a log that ends at {end}; committed is {committed}, or they differ",
+                now.isr,
+                now.elr
+            );
         }
     }
 
     /// The controller has decided a command: an accepted ISR must stand on the state it was proposed on.
-    pub fn decided(&mut self, before: &ClusterImage, after: &ClusterImage, command: &MetadataCommand, reply: &MetadataReply) {
+    pub fn decided(
+        &mut self,
+        before: &ClusterImage,
+        after: &ClusterImage,
+        command: &MetadataCommand,
+        reply: &MetadataReply,
+    ) {
         self.check_partitions(before, after);
         match (&command.kind, &reply.kind) {
             (Some(Kind::AlterPartition(asked)), Some(Reply::AlterPartition(answered))) => {
@@ -456,14 +575,24 @@ impl Oracle {
                     let now = topic.partition(proposal.partition).expect("an ISR was accepted");
                     let on = (proposal.leader_epoch, proposal.partition_epoch, asked.broker_id);
                     let is = (now.leader_epoch.0, now.partition_epoch.0, now.leader.0);
-                    check!(self, "A10", on == is, "an ISR proposed on (leader epoch, partition epoch, leader) {on:?} was accepted on {is:?}");
+                    check!(
+                        self,
+                        "A10",
+                        on == is,
+                        "an ISR proposed on (leader epoch, partition epoch, leader) {on:?} was accepted on {is:?}"
+                    );
                     let stranger = proposal.isr.iter().find(|member| {
                         before.broker(BrokerId(member.broker_id)).is_none_or(|broker| {
                             let unseen = member.broker_epoch == -1 && now.isr.contains(&broker.id);
                             !broker.is_active() || !(unseen || broker.epoch.0 == member.broker_epoch)
                         })
                     });
-                    check!(self, "A14", stranger.is_none(), "{stranger:?} was taken into the ISR: it is not active, or another life of it is");
+                    check!(
+                        self,
+                        "A14",
+                        stranger.is_none(),
+                        "{stranger:?} was taken into the ISR: it is not active, or another life of it is"
+                    );
                 }
             }
             (Some(Kind::RegisterBroker(asked)), Some(Reply::RegisterBroker(answered))) => {
@@ -471,8 +600,15 @@ impl Oracle {
                 let earlier = before.broker(id).map_or(-1, |broker| broker.epoch.0);
                 let is_new = answered.broker_epoch > before.applied_index();
                 let retried = before.broker(id).is_some_and(|broker| broker.incarnation_id.0 == *asked.incarnation_id);
-                let holds = if is_new && !retried { answered.broker_epoch > earlier } else { answered.broker_epoch == earlier };
-                check!(self, "D5", holds, "broker {id} registered with epoch {} after {earlier}", answered.broker_epoch);
+                let holds =
+                    if is_new && !retried { answered.broker_epoch > earlier } else { answered.broker_epoch == earlier };
+                check!(
+                    self,
+                    "D5",
+                    holds,
+                    "broker {id} registered with epoch {} after {earlier}",
+                    answered.broker_epoch
+                );
                 if is_new {
                     self.check_registered(after, id);
                 }
@@ -486,7 +622,12 @@ impl Oracle {
         let lost = self.lost_tail[node_of(id)].clone();
         let inside = after.partitions_in_sync_on(id).find(|(_, partition)| lost[*partition as usize]);
         if lost.contains(&true) {
-            check!(self, "A12", inside.is_none(), "broker {id} lost its tail, registered anew and counts as complete for {inside:?}");
+            check!(
+                self,
+                "A12",
+                inside.is_none(),
+                "broker {id} lost its tail, registered anew and counts as complete for {inside:?}"
+            );
         }
     }
 
@@ -508,9 +649,8 @@ impl Oracle {
             if old.is_none() {
                 self.lost_tail.iter_mut().for_each(|lost| lost[partition as usize] = false);
             }
-            let rises = old.is_none_or(|old| {
-                now.leader_epoch >= old.leader_epoch && now.partition_epoch > old.partition_epoch
-            });
+            let rises =
+                old.is_none_or(|old| now.leader_epoch >= old.leader_epoch && now.partition_epoch > old.partition_epoch);
             check!(self, "A10", rises, "partition {partition} went from {old:?} to {now:?}");
             self.check_complete(partition);
         }
@@ -535,13 +675,23 @@ impl Oracle {
     fn check_epochs(&mut self, partition: i32, old: &PartitionImage, now: &PartitionImage) {
         let counted = old.leader == now.leader || now.leader_epoch > old.leader_epoch;
         check!(self, "A10", counted, "partition {partition} went from {old:?} to {now:?} without a new leader epoch");
-        let was_complete = now.leader().is_none_or(|leader| old.isr.contains(&leader) || old.elr.contains(&leader) || leader == old.leader);
-        if now.leader_recovery_state == LeaderRecoveryState::Recovering && old.leader_recovery_state != now.leader_recovery_state {
+        let was_complete = now
+            .leader()
+            .is_none_or(|leader| old.isr.contains(&leader) || old.elr.contains(&leader) || leader == old.leader);
+        if now.leader_recovery_state == LeaderRecoveryState::Recovering
+            && old.leader_recovery_state != now.leader_recovery_state
+        {
             self.unclean_elections += 1;
             let nobody_else = now.isr.len() == 1;
             check!(self, "A15", nobody_else, "an unclean leader of {partition} begins with an ISR of {:?}", now.isr);
         } else if now.leader_recovery_state == LeaderRecoveryState::Recovered {
-            check!(self, "A15", was_complete || now.isr.len() > 1 || old.isr.is_empty(), "{:?} leads {partition} and was in neither ISR nor ELR of {old:?}", now.leader);
+            check!(
+                self,
+                "A15",
+                was_complete || now.isr.len() > 1 || old.isr.is_empty(),
+                "{:?} leads {partition} and was in neither ISR nor ELR of {old:?}",
+                now.leader
+            );
         }
     }
 
@@ -552,7 +702,12 @@ impl Oracle {
         let leader_in_isr = *leader == BrokerId::NONE || isr.contains(leader);
         let elr_needed = isr.len() < self.min_isr || elr.is_empty();
         let inactive = isr.iter().find(|member| !image.is_active(**member)).copied();
-        check!(self, "A15", subset && disjoint && leader_in_isr && elr_needed && inactive.is_none(), "partition {partition} is {now:?}; not active: {inactive:?}");
+        check!(
+            self,
+            "A15",
+            subset && disjoint && leader_in_isr && elr_needed && inactive.is_none(),
+            "partition {partition} is {now:?}; not active: {inactive:?}"
+        );
     }
 
     /// A replica that is in sync under the broker's present life has what it should have.
@@ -563,7 +718,7 @@ impl Oracle {
             let epoch = image.broker(id).map_or(-1, |broker| broker.epoch.0);
             for (at, partition) in topic.partitions() {
                 let shadow = &self.shadows[node][at as usize];
-                let whole = partition.isr.contains(&id) && shadow.broker_epoch == epoch && !shadow.unknown;
+                let whole = partition.isr.contains(&id) && shadow.last_epoch == epoch && !shadow.unknown;
                 self.lost_tail[node][at as usize] &= !whole && partition.replicas.contains(&id);
             }
         }
@@ -573,7 +728,14 @@ impl Oracle {
     pub fn image_applied(&mut self, node: usize, image: &ClusterImage) {
         if let Some(expected) = self.image_hashes.get(&image.applied_index()).copied() {
             let hash = image_hash(image);
-            check!(self, "D3", hash == expected, "broker {} has another image at index {} than the quorum", node + 1, image.applied_index());
+            check!(
+                self,
+                "D3",
+                hash == expected,
+                "broker {} has another image at index {} than the quorum",
+                node + 1,
+                image.applied_index()
+            );
         }
     }
 

@@ -11,8 +11,9 @@ use ottla::controller::{Liveness, LivenessLimits, StreamNumber};
 use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, supported_features, uuid_bytes};
 use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, Monotonic, Uuid};
 use ottla::rpc::metadata::{
-    BeginControlledShutdown, CreatableTopic, CreateTopics, ElectLeaders, Endpoint, FenceBroker, InitializeCluster, MetadataCommand,
-    MetadataRecord, MetadataReply, RegisterBroker, UnfenceBroker, elect_leaders, metadata_command::Kind,
+    BeginControlledShutdown, CreatableTopic, CreateTopics, ElectLeaders, Endpoint, FenceBroker, InitializeCluster,
+    MetadataCommand, MetadataRecord, MetadataReply, RegisterBroker, UnfenceBroker, elect_leaders,
+    metadata_command::Kind,
 };
 
 use crate::context::{Context, Timer, count};
@@ -143,10 +144,8 @@ impl Quorum {
         self.led_nothing_at.clear();
         self.liveness.stand_down();
         if forgets {
-            let limits = LivenessLimits {
-                session_timeout_ms: ctx.swarm.session_timeout_ms,
-                grace_ms: ctx.swarm.grace_ms,
-            };
+            let limits =
+                LivenessLimits { session_timeout_ms: ctx.swarm.session_timeout_ms, grace_ms: ctx.swarm.grace_ms };
             self.liveness = Liveness::new(limits);
         }
         ctx.timer(Address::Quorum, stall_ms, Timer::Commit { entry: 0 });
@@ -213,11 +212,7 @@ impl Quorum {
             self.liveness.on_heard(id, epoch, Some(StreamNumber(stream)), metadata_index, Monotonic(ctx.now));
             let fenced = self.image.broker(id).is_none_or(|broker| broker.fenced);
             if fenced && !wants_shut_down && metadata_index >= broker_epoch && self.unfencing.insert((id, epoch)) {
-                let unfence = UnfenceBroker {
-                    broker_id: id.0,
-                    broker_epoch,
-                    current_metadata_index: metadata_index,
-                };
+                let unfence = UnfenceBroker { broker_id: id.0, broker_epoch, current_metadata_index: metadata_index };
                 self.submit(None, command(Kind::UnfenceBroker(unfence)), ctx);
             }
             may_stop = wants_shut_down && self.may_stop(id, epoch);
@@ -352,7 +347,10 @@ fn show_records(base_index: i64, records: &[MetadataRecord]) -> String {
         ),
         Some(Kind::RegisterBroker(broker)) => format!("broker {} registered", broker.broker_id),
         Some(Kind::BrokerRegistrationChange(change)) => {
-            format!("broker {} fenced {:?} stopping {:?}", change.broker_id, change.fenced, change.in_controlled_shutdown)
+            format!(
+                "broker {} fenced {:?} stopping {:?}",
+                change.broker_id, change.fenced, change.in_controlled_shutdown
+            )
         }
         Some(Kind::Partition(partition)) => {
             format!("partition {} of {:?} led by {}", partition.partition, partition.replicas, partition.leader)

@@ -291,7 +291,8 @@ impl Replica {
         let Role::Leading { machine, .. } = &self.role else { return };
         let error = if machine.has_min_isr() { ErrorCode::None } else { ErrorCode::NotEnoughReplicasAfterAppend };
         let high_watermark = self.high_watermark;
-        let (done, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(|w| w.next_offset <= high_watermark);
+        let (done, waiting) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|w| w.next_offset <= high_watermark);
         self.waiting = waiting;
         let done: VecDeque<Waiting> = done;
         for waiting in done {

@@ -51,7 +51,8 @@ impl Rates {
     }
 
     fn draw(random: &mut Random) -> Self {
-        let mut sometimes = |chance: u64, max: u64| if random.per_mille(chance) { random.log_between(1, max) } else { 0 };
+        let mut sometimes =
+            |chance: u64, max: u64| if random.per_mille(chance) { random.log_between(1, max) } else { 0 };
         Self {
             delay_max_ms: 1 + sometimes(900, 60),
             drop_per_mille: sometimes(500, 150),

@@ -209,7 +209,9 @@ impl World {
         }
         let image = self.quorum.image();
         let active = image.brokers().filter(|broker| broker.is_active()).count();
-        if active == self.brokers.len() || (active >= self.ctx.swarm.replication_factor as usize && self.ctx.now > 3_000) {
+        if active == self.brokers.len()
+            || (active >= self.ctx.swarm.replication_factor as usize && self.ctx.now > 3_000)
+        {
             self.created = image.topic_id(TOPIC).is_some();
             if !self.created && self.ctx.now % 5 == 0 {
                 self.quorum.create_topic(&mut self.ctx);

@@ -5,7 +5,9 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::log::{AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget};
+use crate::log::{
+    AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget,
+};
 use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches};
 
