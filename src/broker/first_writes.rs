@@ -29,34 +29,36 @@ pub(super) struct FirstWrites {
     by_partition: HashMap<(usize, i32), Result<VerificationGuard, ErrorCode>>,
 }
 
+/// A batch that begins a transaction in its partition.
+struct FirstWrite {
+    place: (usize, i32),
+    producer: Producer,
+    replica: Arc<Replica>,
+    guard: VerificationGuard,
+}
+
 impl FirstWrites {
     /// Asks the coordinator about the batches in `topics` that begin a transaction in their partitions.
     pub(super) async fn verify(context: &Context, id: &str, api_version: i16, topics: &[ProduceTopic]) -> Self {
-        let mut asked: Vec<((usize, i32), Producer, Arc<Replica>, VerificationGuard)> = Vec::new();
-        for (at, topic) in topics.iter().enumerate() {
-            for partition in &topic.partitions {
-                if let Some((producer, replica, guard)) = begin(context, api_version, topic, partition) {
-                    asked.push(((at, partition.index), producer, replica, guard));
-                }
-            }
-        }
-        let mut by_partition = HashMap::with_capacity(asked.len());
-        // The batches of a request are those of one producer.
-        let Some((_, producer, _, _)) = asked.first() else { return Self::default() };
-        let producer = *producer;
+        let places = topics.iter().enumerate().flat_map(|(at, topic)| {
+            topic.partitions.iter().filter_map(move |partition| begin(context, api_version, (at, topic), partition))
+        });
+        let first_writes: Vec<FirstWrite> = places.collect();
         let membership = if api_version >= ADDS_PARTITIONS { Membership::Add } else { Membership::Verify };
-        let (ask, trust): (Vec<_>, Vec<_>) = asked
-            .into_iter()
-            .partition(|(_, _, replica, _)| membership == Membership::Add || replica.config().verifies_transactions);
-        by_partition.extend(trust.into_iter().map(|(key, _, _, guard)| (key, Ok(guard))));
-        let partitions: Vec<_> = ask.iter().map(|(_, _, replica, _)| replica.topic_partition().clone()).collect();
-        if !partitions.is_empty() {
-            let outcomes = context.transactions.join(id, producer, &partitions, membership).await;
-            by_partition.extend(ask.into_iter().zip(outcomes).map(|((key, of, _, guard), outcome)| {
-                let outcome = if of == producer { outcome } else { ErrorCode::InvalidProducerIdMapping };
-                (key, if outcome.is_error() { Err(told(outcome, api_version)) } else { Ok(guard) })
-            }));
-        }
+        let (ask, trust): (Vec<_>, Vec<_>) = first_writes.into_iter().partition(|first_write| {
+            membership == Membership::Add || first_write.replica.config().verifies_transactions
+        });
+        let mut by_partition: HashMap<_, _> =
+            trust.into_iter().map(|first_write| (first_write.place, Ok(first_write.guard))).collect();
+        // The batches of a request are those of one producer.
+        let Some(producer) = ask.first().map(|first_write| first_write.producer) else { return Self { by_partition } };
+        let partitions: Vec<_> = ask.iter().map(|first_write| first_write.replica.topic_partition().clone()).collect();
+        let outcomes = context.transactions.join(id, producer, &partitions, membership).await;
+        by_partition.extend(ask.into_iter().zip(outcomes).map(|(first_write, outcome)| {
+            let FirstWrite { place, producer: of, guard, .. } = first_write;
+            let outcome = if of == producer { outcome } else { ErrorCode::InvalidProducerIdMapping };
+            (place, if outcome.is_error() { Err(told(outcome, api_version)) } else { Ok(guard) })
+        }));
         Self { by_partition }
     }
 
@@ -70,17 +72,18 @@ impl FirstWrites {
 fn begin(
     context: &Context,
     api_version: i16,
-    topic: &ProduceTopic,
+    (topic_at, topic): (usize, &ProduceTopic),
     partition: &ProducePartition,
-) -> Option<(Producer, Arc<Replica>, VerificationGuard)> {
+) -> Option<FirstWrite> {
     let header = BatchHeader::parse(partition.records.as_ref()?).ok().filter(BatchHeader::is_transactional)?;
     let replica: Result<_, PartitionError> = match api_version >= TOPIC_IDS {
         true => context.replicas.find_by_id(TopicId(topic.topic_id), partition.index),
         false => context.replicas.find(&topic.name, partition.index),
     };
     let replica = replica.ok().filter(|replica| replica.leader_epoch().is_some())?;
-    let guard = replica.start_verification(header.producer_id, header.producer_epoch, clock::wall())?;
-    Some((Producer { id: header.producer_id, epoch: header.producer_epoch }, replica, guard))
+    let producer = Producer { id: header.producer_id, epoch: header.producer_epoch };
+    let guard = replica.start_verification(producer.id, producer.epoch, clock::wall())?;
+    Some(FirstWrite { place: (topic_at, partition.index), producer, replica, guard })
 }
 
 /// What the producer is told of an error of the coordinator.
