@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod configs;
 mod consume;
+mod dev_cluster;
 mod exit;
 mod groups;
 mod healthcheck;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::exit::Exit;
+use super::dev_cluster;
+use super::exit::{Exit, conclude};
 use crate::config::{ConfigError, ServerConfig, Sources, load};
 use crate::node::{self, Stopped};
 use crate::observability::start_logging;
@@ -21,6 +22,9 @@ Examples:
       Single settings; they win over file and environment.
   KAFKA_NODE_ID=1 KAFKA_LOG_DIRS=/data ottla server
       Settings from the environment, named as for Kafka's image.
+
+  ottla server --dev-cluster 3
+      Three nodes on this machine, to play with.
 
 Later sources win: defaults, properties file, environment, --override.
 OTTLA_LOG chooses what is logged, for example OTTLA_LOG=debug.";
@@ -37,12 +41,19 @@ pub(super) struct ServerArguments {
     /// Sets one key; may be repeated.
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub(super) overrides: Vec<String>,
+    /// Runs so many nodes as a cluster on this machine, to play with; nothing is kept.
+    #[arg(long, value_name = "NODES", conflicts_with_all = ["positional", "config"],
+          value_parser = clap::value_parser!(u16).range(1..=7))]
+    dev_cluster: Option<u16>,
+    /// Stops when standard input ends.
+    #[arg(long, hide = true)]
+    end_with_stdin: bool,
 }
 
 impl ServerArguments {
     /// A file and what overrides it.
     pub(super) fn of_file(file: PathBuf, overrides: Vec<String>) -> Self {
-        Self { positional: Some(file), config: None, overrides }
+        Self { positional: Some(file), config: None, overrides, dev_cluster: None, end_with_stdin: false }
     }
 
     pub(super) fn file(&self) -> Option<PathBuf> {
@@ -52,6 +63,12 @@ impl ServerArguments {
 
 /// Runs a node until it is told to stop.
 pub(super) fn run(arguments: ServerArguments) -> ExitCode {
+    if let Some(nodes) = arguments.dev_cluster {
+        return conclude(dev_cluster::run(nodes, &arguments.overrides));
+    }
+    if arguments.end_with_stdin {
+        dev_cluster::end_with_stdin();
+    }
     start_logging();
     let config = match gather(&arguments) {
         Ok(config) => config,

@@ -5,6 +5,7 @@ mod bad_frames;
 mod bad_records;
 mod bad_requests;
 mod command_line;
+mod dev_cluster;
 mod drop_in;
 mod groups;
 mod harness;
