@@ -15,7 +15,9 @@ use crate::protocol::{
     AbortedTransaction, ApiKey, FetchPartition, FetchPartitionResponse, FetchRequest, FetchResponse, FetchTopic,
     Records as WireRecords,
 };
-use crate::record::{Batch, Batches, EndTransactionMarker, Record, RecordError, Records, TransactionResult};
+use crate::record::{
+    Batch, BatchHeader, Batches, EndTransactionMarker, Record, RecordError, Records, TransactionResult,
+};
 
 /// The last version of Fetch that names topics; later ones give their ids.
 const FETCH_BY_NAME: i16 = 12;
@@ -56,6 +58,8 @@ pub struct Consumed<'a> {
     pub partition: &'a TopicPartition,
     /// The record.
     pub record: &'a Record<'a>,
+    /// The head of the batch that it came in.
+    pub batch: &'a BatchHeader,
 }
 
 /// How far a consumer is in one partition.
@@ -260,7 +264,7 @@ impl Consumer {
                     return Ok(true);
                 }
                 next = record.offset + 1;
-                if !visit(Consumed { partition, record: &record }) {
+                if !visit(Consumed { partition, record: &record, batch: &batch.header }) {
                     position.offset = next;
                     return Ok(false);
                 }

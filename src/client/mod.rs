@@ -19,6 +19,7 @@ mod near;
 mod partitioner;
 mod producer;
 mod repeat;
+mod subscription;
 
 pub use bootstrap::{BootstrapServers, DEFAULT_PORT, InvalidBootstrap};
 pub use cluster_client::{ClusterClient, ClusterOptions, Coordinates, Target};
@@ -31,6 +32,7 @@ pub use group_member::GroupMember;
 pub use near::names_near;
 pub use partitioner::partition_of_key;
 pub use producer::{NewRecord, Produced, Producer, ProducerOptions};
+pub use subscription::Subscription;
 
 /// A topic as the cluster tells it.
 pub type TopicMetadata = crate::protocol::MetadataResponseTopic;

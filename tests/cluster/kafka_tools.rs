@@ -22,6 +22,8 @@ use tempfile::TempDir;
 use super::harness::{Node, Setup};
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/kafka-4.3.1/tools");
+/// Partitions as Kafka left them.
+const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/kafka-4.3.1/data");
 
 /// One command of a transcript.
 struct Invocation {
@@ -76,6 +78,7 @@ impl Setting {
 
     fn run(&self, invocation: &Invocation) -> String {
         let line = invocation.line.replace("BROKER", &self.bootstrap).replace("FILES", &format!("{GOLDEN}/files"));
+        let line = line.replace("DATA/", &format!("{DATA}/"));
         let line = line.replace("SCRATCH", self.scratch.path().to_str().expect("a path in UTF-8"));
         let words = words(&line);
         let mut child = Command::new(self.tools.join(&words[0]))
@@ -105,8 +108,13 @@ impl Setting {
 
     /// Replaces what differs from run to run.
     fn normalise(&self, text: &str) -> String {
-        let text = text.replace(&self.bootstrap, "BROKER").replace(&format!("{GOLDEN}/files"), "FILES");
-        let text = text.replace(self.scratch.path().to_str().expect("a path in UTF-8"), "SCRATCH");
+        let port = self.bootstrap.rsplit(':').next().expect("host:port");
+        let text = text
+            .replace(&self.bootstrap, "BROKER")
+            .replace(port, "PORT")
+            .replace(&format!("{GOLDEN}/files"), "FILES")
+            .replace(DATA, "DATA");
+        let text = text.replace(self.scratch.path().to_str().expect("a path in UTF-8"), "/SCRATCH");
         let mut normal = String::new();
         for line in text.split_inclusive('\n') {
             normal.push_str(&normalise_line(line));
@@ -115,25 +123,60 @@ impl Setting {
     }
 }
 
-/// Words that stand before a value which no two runs have in common.
-const BEFORE_VARYING: [&str; 5] = ["TopicId: ", "CreateTime:", "LogAppendTime:", "Cluster ID: ", "directory.id="];
+/// Texts that stand before a value which no two runs have in common.
+const BEFORE_VARYING: [&str; 11] = [
+    "TopicId: ",
+    "CreateTime:",
+    "LogAppendTime:",
+    "Cluster ID: ",
+    "ClusterId:              ",
+    "LeaderEpoch:            ",
+    "HighWatermark:          ",
+    "directory.id=",
+    "\"logDir\":\"",
+    "\"log_dirs\":[\"/",
+    "\"size\":",
+];
 
 /// Where configurations stand in an order that means nothing.
 const BEFORE_CONFIGS: &str = "Configs: ";
 
+/// In lines with measurements.
+const MEASURED: [&str; 2] = [" records sent, ", "20"];
+
 fn normalise_line(line: &str) -> String {
     let mut line = line.to_owned();
     for word in BEFORE_VARYING {
-        let Some(at) = line.find(word).map(|at| at + word.len()) else { continue };
-        let value = line[at..].split(|c: char| c.is_whitespace() || c == ',').next().unwrap_or_default().len();
-        line.replace_range(at..at + value, "…");
+        let mut from = 0;
+        while let Some(at) = line[from..].find(word).map(|at| from + at + word.len()) {
+            let end = |c: char| c.is_whitespace() || matches!(c, ',' | '"' | '}');
+            let value = line[at..].split(end).next().unwrap_or_default().len();
+            line.replace_range(at..at + value, "…");
+            from = at;
+        }
     }
     if let Some((before, configs)) = line.split_once(BEFORE_CONFIGS) {
         let mut configs: Vec<&str> = configs.trim_end().split(',').collect();
         configs.sort_unstable();
         line = format!("{before}{BEFORE_CONFIGS}{}\n", configs.join(","));
     }
+    if line.contains(MEASURED[0]) || line.starts_with(MEASURED[1]) {
+        line = without_numbers(&line);
+    }
     line
+}
+
+/// Puts N for each number.
+fn without_numbers(line: &str) -> String {
+    let mut text = String::new();
+    for c in line.replace("NaN", "0").chars() {
+        match c {
+            '0'..='9' | '.' if text.ends_with('N') => {}
+            '0'..='9' => text.push('N'),
+            c => text.push(c),
+        }
+    }
+    text
 }
 
 /// Links to the binary under Kafka's names, made by the binary itself.

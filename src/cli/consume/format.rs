@@ -64,7 +64,7 @@ impl Shape {
 
 impl Piece {
     fn write(&self, out: &mut impl Write, consumed: &Consumed<'_>) -> io::Result<()> {
-        let Consumed { partition, record } = consumed;
+        let Consumed { partition, record, .. } = consumed;
         match self {
             Self::Text(text) => out.write_all(text.as_bytes()),
             Self::Topic => out.write_all(partition.topic.as_bytes()),
@@ -91,7 +91,7 @@ fn headers(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
 }
 
 fn json(consumed: &Consumed<'_>) -> Value {
-    let Consumed { partition, record } = consumed;
+    let Consumed { partition, record, .. } = consumed;
     let mut object = Map::new();
     object.insert("topic".to_owned(), json!(&*partition.topic));
     object.insert("partition".to_owned(), json!(partition.partition));
@@ -170,7 +170,7 @@ mod tests {
         let batch = Batches::new(&bytes).next().unwrap().unwrap();
         let record = Records::new(&batch.header, batch.records_bytes()).next().unwrap().unwrap();
         let mut out = Vec::new();
-        let consumed = Consumed { partition: &TopicPartition::new("t", 1), record: &record };
+        let consumed = Consumed { partition: &TopicPartition::new("t", 1), record: &record, batch: &batch.header };
         shape.parse::<Shape>().unwrap().write(&mut out, &consumed).unwrap();
         String::from_utf8(out).unwrap()
     }

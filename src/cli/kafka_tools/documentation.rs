@@ -56,6 +56,7 @@ fn option_row(page: &mut String, command: Option<&SubCommand>, option: &Opt) {
     let value = match option.takes {
         Takes::Nothing => String::new(),
         Takes::Value(value) => format!(" {value}"),
+        Takes::Maybe(value) => format!(" [{value}]"),
         Takes::Many(value) => format!(" {value} …"),
     };
     let short = option.short.map(|letter| format!(", -{letter}")).unwrap_or_default();

@@ -9,21 +9,39 @@
 
 mod acls;
 mod broker_api_versions;
+mod cluster;
 mod configs;
+mod console_consumer;
+mod console_producer;
+mod consumer_groups;
+mod consumer_perf_test;
 mod delete_records;
 #[cfg(test)]
 mod documentation;
+mod dump_log;
 mod exceptions;
 mod failure;
+mod features;
+mod get_offsets;
+mod group_offsets;
+mod group_tables;
+mod leader_election;
+mod line_reader;
 mod links;
 mod log_dirs;
+mod message_formatter;
+mod metadata_quorum;
 mod options;
 mod partition_lists;
+mod producer_perf_test;
+mod reassign_partitions;
 mod server_start;
 mod session;
 mod storage;
+mod table;
 mod topic_filter;
 mod topics;
+mod transactions;
 
 use std::env;
 use std::path::Path;
@@ -41,12 +59,25 @@ const KAFKA_VERSION: &str = "4.3.1";
 static TOOLS: &[&Tool] = &[
     &acls::TOOL,
     &broker_api_versions::TOOL,
+    &cluster::TOOL,
     &configs::TOOL,
+    &console_consumer::TOOL,
+    &console_producer::TOOL,
+    &consumer_groups::TOOL,
+    &consumer_perf_test::TOOL,
     &delete_records::TOOL,
+    &dump_log::TOOL,
+    &features::TOOL,
+    &get_offsets::TOOL,
+    &leader_election::TOOL,
     &log_dirs::TOOL,
+    &metadata_quorum::TOOL,
+    &producer_perf_test::TOOL,
+    &reassign_partitions::TOOL,
     &server_start::TOOL,
     &storage::TOOL,
     &topics::TOOL,
+    &transactions::TOOL,
 ];
 
 /// `ottla tools`.
@@ -121,6 +152,10 @@ fn run_tool(tool: &'static Tool, arguments: &[String]) -> ExitCode {
         }
         Style::Argparse if given.has("help") => {
             session::say!("usage: {}\n\n{}\n\n{}", tool.name, tool.about, tool.usage().trim_end());
+            Ok(())
+        }
+        Style::Argparse if tool.name == "kafka-transactions" && given.has("version") => {
+            session::say!("{KAFKA_VERSION}");
             Ok(())
         }
         Style::Argparse if !tool.commands.is_empty() && given.command.is_none() => {

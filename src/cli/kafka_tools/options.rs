@@ -17,6 +17,8 @@ pub(super) enum Takes {
     Nothing,
     /// One value; the text names it in the help.
     Value(&'static str),
+    /// A value or nothing.
+    Maybe(&'static str),
     /// As many values as follow.
     Many(&'static str),
 }
@@ -54,6 +56,11 @@ impl Opt {
     /// An option with a value.
     pub(super) const fn value(name: &'static str, value: &'static str, about: &'static str) -> Self {
         Self { name, short: None, takes: Takes::Value(value), served: Served::Yes, about }
+    }
+
+    /// An option that may have a value.
+    pub(super) const fn maybe(name: &'static str, value: &'static str, about: &'static str) -> Self {
+        Self { name, short: None, takes: Takes::Maybe(value), served: Served::Yes, about }
     }
 
     /// An option with as many values as follow.
@@ -135,6 +142,7 @@ fn usage_line(text: &mut String, indent: &str, option: &Opt) {
     let value = match option.takes {
         Takes::Nothing => String::new(),
         Takes::Value(value) => format!(" <{value}>"),
+        Takes::Maybe(value) => format!(" [{value}]"),
         Takes::Many(value) => format!(" <{value}> …"),
     };
     let note = match option.served {
@@ -187,6 +195,10 @@ impl Given {
                 (Takes::Value(_), None) => {
                     let value = arguments.next().ok_or_else(missing)?;
                     given.options.push((option, Some(value.clone())));
+                }
+                (Takes::Maybe(_), None) => {
+                    let value = arguments.next_if(is_value).cloned();
+                    given.options.push((option, value));
                 }
                 (Takes::Many(_), None) => {
                     let first = arguments.next().ok_or_else(missing)?;
@@ -326,6 +338,12 @@ fn option_name(argument: &str) -> Option<(&str, Option<&str>)> {
 /// A negative number is a value.
 fn looks_like_option(word: &str) -> bool {
     word.starts_with('-') && word.len() > 1 && word.parse::<f64>().is_err()
+}
+
+/// Reads `key=value` pairs; a key without a value has an empty one.
+pub(super) fn pairs<'a>(values: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    let pair = |text: &'a str| text.split_once('=').unwrap_or((text, ""));
+    values.map(pair).map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// Splits a list at commas; nothing between two is left out.
