@@ -34,6 +34,8 @@ pub struct Context {
     pub groups: Arc<GroupCoordinator>,
     /// `fetch.max.bytes`: the most that one Fetch is answered with, beyond its first batch.
     pub fetch_max_bytes: usize,
+    /// Consumers are sent to a replica in their rack (KIP-392).
+    pub rack_aware_reads: bool,
     /// Incremental fetch sessions.
     pub fetch_sessions: FetchSessions,
     /// Creates topics on first use.

@@ -38,6 +38,8 @@ pub struct NetworkConfig {
     pub fetch_max_bytes: usize,
     /// `max.incremental.fetch.session.cache.slots`.
     pub fetch_session_slots: usize,
+    /// `replica.selector.class` names the rack-aware one.
+    pub rack_aware_reads: bool,
     /// `max.request.partition.size.limit`.
     pub max_request_partitions: usize,
 }
@@ -62,6 +64,9 @@ impl NetworkConfig {
                 .unwrap_or(u32::MAX),
             queued_max_request_bytes: or_default("queued.max.request.bytes"),
             fetch_max_bytes: count("fetch.max.bytes"),
+            rack_aware_reads: layers
+                .text("replica.selector.class")
+                .is_some_and(|class| class.ends_with(".RackAwareReplicaSelector")),
             fetch_session_slots: count("max.incremental.fetch.session.cache.slots"),
             max_request_partitions: count("max.request.partition.size.limit"),
         }

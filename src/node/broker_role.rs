@@ -227,6 +227,7 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         ),
         markers,
         fetch_max_bytes: network.fetch_max_bytes,
+        rack_aware_reads: network.rack_aware_reads,
         fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
         requests: Arc::new(RequestMetrics::default()),

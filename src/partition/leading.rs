@@ -126,7 +126,18 @@ impl Replica {
             slice,
             readable_end: end,
             diverging,
+            preferred: None,
         })
+    }
+
+    /// The in-sync followers whose logs reach to `offset`, the one that is furthest first (KIP-392); none when this
+    /// replica does not lead.
+    pub fn followers_with(&self, offset: Offset) -> Vec<BrokerId> {
+        let state = self.state();
+        let Role::Leader(leader) = &state.role else { return Vec::new() };
+        let mut followers: Vec<_> = leader.in_sync_followers().filter(|&(_, end)| end >= offset).collect();
+        followers.sort_by_key(|&(_, end)| std::cmp::Reverse(end));
+        followers.into_iter().map(|(id, _)| id).collect()
     }
 
     /// A broker is active under this epoch, or not any more.

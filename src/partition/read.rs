@@ -1,7 +1,7 @@
 //! Reading what a partition holds, without its lock where that can be.
 
 use crate::log::{AbortedTransaction, FileSlice, LogError, OsDisk, TimestampTarget, TimestampedOffset};
-use crate::model::{LeaderEpoch, Offset};
+use crate::model::{BrokerId, LeaderEpoch, Offset};
 
 use super::error::PartitionError;
 use super::replica::{Replica, Role};
@@ -33,6 +33,8 @@ pub struct ReadRecords {
     /// Told to a follower whose log is not the leader's: an epoch that both may know, and where it ends here. Then
     /// there are no records.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// Told to a consumer: who is to be asked instead. Then there are no records either.
+    pub preferred: Option<BrokerId>,
 }
 
 impl Replica {
@@ -46,14 +48,16 @@ impl Replica {
 
     /// Checks a client's leader epoch (KIP-320); −1 means that it knows none.
     pub fn check_leader_epoch(&self, asked: i32) -> Result<LeaderEpoch, PartitionError> {
-        let current = self.leader_epoch().ok_or_else(|| self.not_leader())?;
-        let asked = LeaderEpoch(asked);
-        match asked {
-            LeaderEpoch::NONE => Ok(current),
-            _ if asked < current => Err(PartitionError::FencedLeaderEpoch { asked, current }),
-            _ if asked > current => Err(PartitionError::UnknownLeaderEpoch { asked, current }),
-            _ => Ok(current),
-        }
+        check_epoch(asked, self.leader_epoch().ok_or_else(|| self.not_leader())?)
+    }
+
+    /// The same for a client that may read from a follower, too (KIP-392).
+    pub fn check_epoch_of_any_role(&self, asked: i32) -> Result<LeaderEpoch, PartitionError> {
+        let followed = || match &self.state().role {
+            Role::Follower(follower) => Some(follower.leader_epoch()),
+            Role::Leader(_) | Role::Idle => None,
+        };
+        check_epoch(asked, self.leader_epoch().or_else(followed).ok_or_else(|| self.not_leader())?)
     }
 
     /// Reads up to `max_bytes` from `fetch_offset` on, of what `isolation` may see. With `min_one` the first batch
@@ -91,6 +95,7 @@ impl Replica {
             slice,
             readable_end: end,
             diverging: None,
+            preferred: None,
         })
     }
 
@@ -136,5 +141,15 @@ impl Replica {
     /// Answers OffsetForLeaderEpoch: the largest epoch not above `requested`, and where it ends.
     pub fn end_offset_for_epoch(&self, requested: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.reader.leader_epochs().end_offset_for(requested, self.log_end_offset())
+    }
+}
+
+fn check_epoch(asked: i32, current: LeaderEpoch) -> Result<LeaderEpoch, PartitionError> {
+    let asked = LeaderEpoch(asked);
+    match asked {
+        LeaderEpoch::NONE => Ok(current),
+        _ if asked < current => Err(PartitionError::FencedLeaderEpoch { asked, current }),
+        _ if asked > current => Err(PartitionError::UnknownLeaderEpoch { asked, current }),
+        _ => Ok(current),
     }
 }

@@ -148,6 +148,12 @@ impl Leader {
         self.isr.committed()
     }
 
+    /// The in-sync followers that have fetched from this leader, and where each one's log ends as it told last.
+    pub fn in_sync_followers(&self) -> impl Iterator<Item = (BrokerId, Offset)> {
+        let in_sync = self.followers.iter().filter(|(id, _)| self.isr.committed().contains(id));
+        in_sync.filter_map(|(&id, follower)| Some((id, follower.log_end_offset?)))
+    }
+
     /// The log now ends at `log_end_offset`.
     pub fn on_append(&mut self, log_end_offset: Offset) -> Option<Effect> {
         assert!(log_end_offset >= self.log_end_offset, "log end went from {} to {log_end_offset}", self.log_end_offset);

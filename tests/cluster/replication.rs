@@ -297,3 +297,34 @@ fn a_moved_partition_takes_its_records_along() {
         (!cluster.data(leader).join(format!("{TOPIC}-0")).exists()).then_some(())
     });
 }
+
+/// KIP-392: a consumer that names its rack is sent to the in-sync follower there, which answers what is committed.
+#[test]
+fn consumers_read_from_the_replica_in_their_rack() {
+    let selector = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
+    let mut cluster = Plan::combined(3).set("replica.selector.class", selector).build();
+    for node in cluster.nodes() {
+        cluster.reconfigure(node, "broker.rack", &format!("rack-{node}"));
+    }
+    cluster.start_nodes(&[1, 2, 3]);
+    cluster.await_brokers(1, &[1, 2, 3]);
+    cluster.connect(1).create_topic_with(TOPIC, 1, 3, &[]);
+    let leader = await_isr(&cluster, 1, &[1, 2, 3]);
+    let mut at_leader = cluster.connect(leader);
+    produce_all(&mut at_leader, 0..5);
+    let near = others(&cluster, leader)[0];
+    let sent_to = |connection: &mut Connection, rack: &str| {
+        let partition = FetchPartition { partition_max_bytes: 1 << 20, ..FetchPartition::default() };
+        let topic = FetchTopic { topic: TOPIC.to_owned(), partitions: vec![partition], ..FetchTopic::default() };
+        let (topics, rack_id) = (vec![topic], rack.to_owned());
+        let request = FetchRequest { max_bytes: 1 << 20, topics, rack_id, ..FetchRequest::default() };
+        let answer = connection.send(11, &request).responses.remove(0).partitions.remove(0);
+        (answer.error_code, answer.preferred_read_replica, answer.records.is_empty())
+    };
+    assert_eq!(sent_to(&mut at_leader, &format!("rack-{near}")), (ErrorCode::None, near, true));
+    for rack in ["", "elsewhere", &format!("rack-{leader}")] {
+        assert_eq!(sent_to(&mut at_leader, rack), (ErrorCode::None, -1, false), "{rack}");
+    }
+    let mut at_follower = cluster.connect(near);
+    eventually("the follower knows what is committed", || (at_follower.fetch_all(TOPIC) == values(0..5)).then_some(()));
+}

@@ -7,7 +7,10 @@
 //!
 //! Answers whole batches as they lie, from the one that holds the asked-for offset on; the first is never cut by a size
 //! limit (KIP-74). Waits for `min_bytes` up to `max_wait_ms`. An empty partition answers zero-length records, never
-//! null. Reading from followers (KIP-392) is not done: `preferred_read_replica` is -1.
+//! null.
+//!
+//! From version 11 on consumers may read from followers, up to the high watermark known there. With
+//! `replica.selector.class` a leader sends a consumer that names its rack to the in-sync follower there (KIP-392).
 //!
 //! A follower reads up to the log's end, and its fetch offset acknowledges everything below. When its log is not the
 //! leader's it is told where they part instead. It may join the in-sync replicas only when the broker epoch of its
@@ -47,6 +50,9 @@ pub async fn handle(context: &Context, call: Call, mut request: FetchRequest) ->
     let fetch = Fetch {
         context,
         reader: reader(&request),
+        from_followers: call.api_version >= 11,
+        rack: Some(std::mem::take(&mut request.rack_id)).filter(|rack| context.rack_aware_reads && !rack.is_empty()),
+        listener: Arc::clone(&call.client.listener),
         max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(context.fetch_max_bytes),
     };
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(fetch.max_bytes);
@@ -103,6 +109,11 @@ fn session_request(request: &mut FetchRequest) -> SessionRequest {
 struct Fetch<'a> {
     context: &'a Context,
     reader: Reader,
+    /// The consumer's version knows of reading from followers.
+    from_followers: bool,
+    /// The consumer's rack, where that matters.
+    rack: Option<String>,
+    listener: Arc<str>,
     max_bytes: usize,
 }
 
@@ -210,8 +221,15 @@ impl Fetch<'_> {
         let max_bytes = usize::try_from(asked.partition_max_bytes).unwrap_or(0).min(max_bytes);
         let read = match self.reader {
             Reader::Consumer(isolation) => {
-                replica.check_leader_epoch(asked.current_leader_epoch)?;
-                replica.read(asked.fetch_offset, max_bytes, min_one, isolation)?
+                match self.from_followers {
+                    true => replica.check_epoch_of_any_role(asked.current_leader_epoch)?,
+                    false => replica.check_leader_epoch(asked.current_leader_epoch)?,
+                };
+                let read = replica.read(asked.fetch_offset, max_bytes, min_one, isolation)?;
+                match self.preferred_replica(&replica, asked.fetch_offset) {
+                    None => read,
+                    preferred => ReadRecords { slice: None, preferred, ..read },
+                }
             }
             Reader::Follower(follower) => {
                 let asked = FollowerRead {
@@ -225,6 +243,20 @@ impl Fetch<'_> {
             }
         };
         Ok((replica, read))
+    }
+
+    /// A follower in the consumer's rack that has what it asks for, unless this broker is in that rack itself.
+    fn preferred_replica(&self, replica: &Replica, offset: Offset) -> Option<BrokerId> {
+        let rack = self.rack.as_deref()?;
+        let image = self.context.image();
+        let is_there = |id: BrokerId| {
+            let broker = image.broker(id).filter(|broker| broker.rack.as_deref() == Some(rack));
+            broker.is_some_and(|broker| broker.is_active() && broker.endpoint(&self.listener).is_some())
+        };
+        if is_there(self.context.broker_id) {
+            return None;
+        }
+        replica.followers_with(offset).into_iter().find(|&id| is_there(id))
     }
 
     /// The follower is in that very life by the metadata of now, and may be in an ISR.
@@ -253,7 +285,8 @@ fn bytes_of(read: &ReadRecords) -> usize {
 
 fn is_enough(reads: &[Read], min_bytes: usize) -> bool {
     let bytes: usize = reads.iter().filter_map(|read| read.as_ref().ok()).map(|(_, read)| bytes_of(read)).sum();
-    let urgent = |read: &Read| read.as_ref().map_or(true, |(_, read)| read.diverging.is_some());
+    let urgent =
+        |read: &Read| read.as_ref().map_or(true, |(_, read)| read.diverging.is_some() || read.preferred.is_some());
     bytes >= min_bytes || reads.iter().any(urgent)
 }
 
@@ -262,7 +295,7 @@ fn news(read: &Read) -> PartitionNews {
         Ok((_, read)) => PartitionNews {
             high_watermark: read.high_watermark,
             log_start_offset: read.log_start_offset,
-            has_payload: read.slice.is_some() || read.diverging.is_some(),
+            has_payload: read.slice.is_some() || read.diverging.is_some() || read.preferred.is_some(),
         },
         Err(_) => PartitionNews { high_watermark: -1, log_start_offset: -1, has_payload: true },
     }
@@ -338,6 +371,7 @@ impl<'a> Builder<'a> {
                 Isolation::ReadUncommitted => None,
                 Isolation::ReadCommitted => Some(read.aborted.iter().map(aborted).collect()),
             },
+            preferred_read_replica: read.preferred.map_or(-1, |replica| replica.0),
             records,
             ..FetchPartitionResponse::default()
         }

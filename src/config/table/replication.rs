@@ -22,9 +22,11 @@ keys! {
     Int "replica.socket.receive.buffer.bytes" = "65536"; high, accepted(SYSTEM_BUFFERS);
     /// How long a follower waits for a leader's answer, in milliseconds.
     Int "replica.socket.timeout.ms" = "30000"; high, in_force;
-    /// Class that chooses the replica a consumer reads from.
+    /// How the replica that a consumer reads from is chosen: the leader, or an in-sync one in the consumer's rack
+    /// (KIP-392). Null is the leader.
     String "replica.selector.class" = null;
-        refused("Consumers always read from the leader; a rack-aware choice would be a class that cannot be loaded.");
+        one_of(&["org.apache.kafka.common.replica.RackAwareReplicaSelector", "org.apache.kafka.common.replica.LeaderSelector"]),
+        in_force;
     /// Number of threads that fetch from each leader.
     Int "num.replica.fetchers" = "1"; at_least(1), high, cluster_wide, accepted(ONE_FETCHER);
     /// Whether a replica outside the in-sync replicas may become leader, at the price of losing records.
