@@ -195,7 +195,10 @@ served! {
     DescribeTransactions 0..=0 => describe_transactions (DescribeTransactionsRequest);
     ListTransactions 0..=1 => list_transactions (ListTransactionsRequest);
     ListConfigResources 0..=1 => list_config_resources (ListConfigResourcesRequest);
+    UnregisterBroker 0..=0 => unregister_broker (UnregisterBrokerRequest);
     DescribeTopicPartitions 0..=0 => describe_topic_partitions (DescribeTopicPartitionsRequest);
+    AddRaftVoter 0..=1 => add_raft_voter (AddRaftVoterRequest);
+    RemoveRaftVoter 0..=0 => remove_raft_voter (RemoveRaftVoterRequest);
 }
 
 /// Decodes the request in `frame` and starts its handler; true when it appends as soon as it is polled, so that the

@@ -22,6 +22,7 @@ mod listener;
 pub mod metrics;
 #[cfg(test)]
 mod protocol_support;
+mod raft_voters;
 mod receive;
 mod send;
 

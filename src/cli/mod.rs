@@ -57,7 +57,7 @@ enum Command {
     Configs(configs::ConfigsArguments),
     /// Behaves as the command-line tools of Apache Kafka.
     Tools(kafka_tools::ToolsArguments),
-    /// Tells the state of a cluster.
+    /// Tells the state of a cluster, changes its metadata quorum, and recovers it.
     Cluster(cluster::ClusterCommandArguments),
     /// Looks into the files of a log, without a broker.
     Log(log::LogArguments),

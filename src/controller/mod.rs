@@ -32,7 +32,7 @@ pub use config::{ControllerConfig, RaftTimes};
 pub use error::ControllerError;
 pub use leader_balance::LeaderBalanceConfig;
 pub use liveness::{Liveness, LivenessLimits, StreamNumber};
-pub use raft::{OfflineMetadata, Voter, read_offline};
+pub use raft::{OfflineMetadata, RecoverableQuorum, Voter, read_offline, recoverable_quorum};
 pub use start::{Controller, ControllerHandle};
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Why a node cannot start or go on.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::cluster::ClusterError;
@@ -31,6 +32,12 @@ pub enum NodeError {
     /// The logs cannot be opened or closed.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The directory holds no metadata of a quorum.
+    #[error("{} holds no metadata log of a quorum; name the metadata.log.dir of a controller", path.display())]
+    NothingToRecover {
+        /// The directory.
+        path: PathBuf,
+    },
     /// The operating system refused a thread, a signal handler or the like.
     #[error("cannot {doing}: {source}")]
     System {

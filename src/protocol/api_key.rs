@@ -160,7 +160,7 @@ api_keys! {
     DescribeProducers = 61: DescribeProducersRequest -> DescribeProducersResponse;
     BrokerRegistration = 62;
     BrokerHeartbeat = 63;
-    UnregisterBroker = 64;
+    UnregisterBroker = 64: UnregisterBrokerRequest -> UnregisterBrokerResponse;
     DescribeTransactions = 65: DescribeTransactionsRequest -> DescribeTransactionsResponse;
     ListTransactions = 66: ListTransactionsRequest -> ListTransactionsResponse;
     AllocateProducerIds = 67;
@@ -176,8 +176,8 @@ api_keys! {
     ShareGroupDescribe = 77;
     ShareFetch = 78;
     ShareAcknowledge = 79;
-    AddRaftVoter = 80;
-    RemoveRaftVoter = 81;
+    AddRaftVoter = 80: AddRaftVoterRequest -> AddRaftVoterResponse;
+    RemoveRaftVoter = 81: RemoveRaftVoterRequest -> RemoveRaftVoterResponse;
     UpdateRaftVoter = 82;
     InitializeShareGroupState = 83;
     ReadShareGroupState = 84;

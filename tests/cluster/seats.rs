@@ -1,6 +1,9 @@
 //! Who gets a seat in the quorum, and who must wait: lost disks, strangers, lists that differ (invariant D6).
 
-use super::harness::{Cluster, Plan, eventually};
+use ottla::model::ErrorCode;
+use ottla::protocol::{DescribeClusterRequest, UnregisterBrokerRequest};
+
+use super::harness::{Cluster, Plan, eventually, ottla};
 
 fn cluster_id(cluster: &Cluster, node: i32) -> String {
     let properties = std::fs::read_to_string(cluster.data(node).join("meta.properties")).expect("its properties");
@@ -83,4 +86,89 @@ fn a_stranger_with_a_taken_node_id_gets_no_seat() {
     assert!(cluster.stop(3).success());
     cluster.start_nodes(&[3]);
     cluster.await_brokers(3, &[1, 2, 3]);
+}
+
+fn ottla_cluster(cluster: &Cluster, arguments: &[&str]) -> String {
+    let servers = cluster.bootstrap_servers();
+    let output = ottla(&[&["cluster"], arguments, &["--bootstrap-server", &servers]].concat());
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn controllers_are_added_and_removed_by_command() {
+    let mut cluster = Cluster::start(3);
+    cluster.connect(1).create_topic("kept");
+    let fourth = cluster.add_node("broker,controller");
+    cluster.start_nodes(&[fourth]);
+    cluster.await_log(fourth, "`ottla cluster add-controller 4` gives it one");
+    cluster.await_voters(1, &[1, 2, 3]);
+    ottla_cluster(&cluster, &["add-controller", "4"]);
+    cluster.await_voters(fourth, &[1, 2, 3, 4]);
+    let (leader, _) = cluster.quorum_leader(1);
+    ottla_cluster(&cluster, &["remove-controller", &leader.to_string()]);
+    let rest: Vec<i32> = cluster.nodes().filter(|node| *node != leader).collect();
+    cluster.await_voters(fourth, &rest);
+    // The one that was removed goes on as a broker, and the new voter counts.
+    let mut killed = rest.iter().copied().filter(|node| *node != fourth);
+    let killed = killed.next().expect("three are left");
+    cluster.kill(killed);
+    let alive: Vec<i32> = cluster.nodes().filter(|node| *node != killed).collect();
+    cluster.await_brokers(leader, &alive);
+    cluster.connect(fourth).create_topic("after");
+    let again = ottla(&["cluster", "remove-controller", "9", "--bootstrap-server", cluster.address(fourth)]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("node 9 is no voter"), "{again:?}");
+}
+
+#[test]
+fn the_only_survivor_goes_on_after_it_was_told_to() {
+    let mut cluster = Cluster::start(3);
+    cluster.connect(1).create_topic("kept");
+    cluster.await_brokers(2, &[1, 2, 3]);
+    let id = cluster_id(&cluster, 2);
+    // Whichever survives in truth may lack the last entries; here all have them.
+    eventually("node 2 knows the topic", || {
+        (!cluster.connect(2).describe_topic("kept").error_code.is_error()).then_some(())
+    });
+    for node in cluster.nodes() {
+        cluster.kill(node);
+    }
+    cluster.wipe(1);
+    cluster.wipe(3);
+    let data = cluster.data(2);
+    let data = data.to_str().expect("UTF-8");
+    let asked = ottla(&["cluster", "recover-quorum", "--data-dir", data]);
+    assert_eq!(asked.status.code(), Some(2), "nobody can be asked: {asked:?}");
+    let told = String::from_utf8_lossy(&asked.stderr);
+    assert!(told.contains("Whatever they committed after that entry is lost"), "{told}");
+    let recovered = ottla(&["cluster", "recover-quorum", "--data-dir", data, "--yes"]);
+    assert!(recovered.status.success(), "{recovered:?}");
+    cluster.start_nodes(&[2]);
+    cluster.start_nodes(&[1, 3]);
+    for node in ["1", "3"] {
+        ottla_cluster(&cluster, &["add-controller", node]);
+    }
+    cluster.await_voters(1, &[1, 2, 3]);
+    assert_eq!(cluster_id(&cluster, 1), id);
+    assert!(!cluster.connect(3).describe_topic("kept").error_code.is_error());
+    let blank = tempfile::tempdir().expect("a directory");
+    let refused = ottla(&["cluster", "recover-quorum", "--yes", "--data-dir", blank.path().to_str().expect("UTF-8")]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds no metadata log"), "{refused:?}");
+}
+
+#[test]
+fn a_broker_that_will_not_come_back_is_forgotten() {
+    let mut cluster = Plan::isolated(1, 2).start();
+    cluster.kill(3);
+    cluster.await_brokers(2, &[2]);
+    let mut connection = cluster.connect(2);
+    let fenced = |connection: &mut super::harness::Connection| {
+        let request = DescribeClusterRequest { include_fenced_brokers: true, ..DescribeClusterRequest::default() };
+        connection.send(2, &request).brokers.iter().map(|broker| broker.broker_id).collect::<Vec<_>>()
+    };
+    assert!(fenced(&mut connection).contains(&3));
+    assert_eq!(connection.send(0, &UnregisterBrokerRequest { broker_id: 3 }).error_code, ErrorCode::None);
+    assert_eq!(fenced(&mut connection), [2]);
+    let unknown = connection.send(0, &UnregisterBrokerRequest { broker_id: 3 });
+    assert_eq!(unknown.error_code, ErrorCode::BrokerIdNotRegistered);
 }

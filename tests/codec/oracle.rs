@@ -74,6 +74,9 @@ oracles! {
     DescribeProducersRequest
     ListConfigResourcesRequest
     DescribeTopicPartitionsRequest
+    UnregisterBrokerRequest
+    AddRaftVoterRequest
+    RemoveRaftVoterRequest
     SaslHandshakeRequest
     SaslAuthenticateRequest
     AddPartitionsToTxnRequest

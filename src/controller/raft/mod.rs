@@ -8,6 +8,7 @@ mod network;
 mod offline;
 mod quorum;
 mod quorum_state;
+mod recovery;
 mod snapshot;
 mod state_machine;
 mod types;
@@ -16,6 +17,7 @@ pub use members::{ChangeError, Membership};
 pub use network::MESSAGE_BYTES_MAX;
 pub use offline::{OfflineMetadata, read_offline};
 pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
+pub use recovery::{RecoverableQuorum, recoverable_quorum};
 pub use snapshot::{AppliedState, snapshot_header, state_of_header};
 pub use types::{RaftId, Voter};
 

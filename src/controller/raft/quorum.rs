@@ -26,7 +26,7 @@ use crate::controller::store::MaterialisedMetadata;
 use crate::log::{Disk, OsDisk};
 use crate::rpc::raft as wire;
 
-const DIRECTORY: &str = "__cluster_metadata-0";
+pub(super) const DIRECTORY: &str = "__cluster_metadata-0";
 /// Entries kept behind a snapshot for followers that lag a little.
 const ENTRIES_KEPT: u64 = 1_000;
 /// So many election timeouts a leader goes on without an answer from a majority. openraft's leaders never step down by
@@ -331,7 +331,7 @@ fn adopt_cluster_id<D: Disk>(log: &LogStore<D>, identity: &Identity, directory: 
 }
 
 /// The newer of what the materialised metadata and the newest snapshot hold, as long as the log continues it.
-fn newest_state<D: Disk>(
+pub(super) fn newest_state<D: Disk>(
     restored: Option<AppliedState>,
     snapshots: &SnapshotStore<D>,
     log: &LogStore<D>,

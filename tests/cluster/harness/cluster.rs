@@ -84,7 +84,8 @@ impl Plan {
             }
             Slot { setup, home, address: format!("{host}:{CLIENT_PORT}"), life: Life::Down }
         });
-        Cluster { slots: slots.collect(), _directory: directory }
+        let slots = slots.collect();
+        Cluster { slots, directory }
     }
 
     /// The cluster, with all nodes started and ready.
@@ -119,7 +120,7 @@ fn free_hosts(nodes: usize) -> Vec<String> {
 /// The nodes of one cluster, named by their `node.id` from 1 on. Whatever still runs ends with this value.
 pub struct Cluster {
     slots: Vec<Slot>,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 struct Slot {
@@ -140,6 +141,25 @@ impl Cluster {
     /// Combined nodes, all started and ready.
     pub fn start(nodes: usize) -> Self {
         Plan::combined(nodes).start()
+    }
+
+    /// Adds a node that knows the present controllers by their addresses alone, not started yet; its id.
+    pub fn add_node(&mut self, roles: &'static str) -> i32 {
+        let index = self.slots.len();
+        let prefix = self.slots[0].address.rsplit_once('.').expect("an IPv4 address").0.to_owned();
+        let servers: Vec<String> =
+            self.slots.iter().map(|slot| slot.address.replace(":9092", &format!(":{CONTROLLER_PORT}"))).collect();
+        let home = self.directory.path().join(format!("node-{}", index + 1));
+        std::fs::create_dir(&home).expect("a directory for the node");
+        let host = format!("{prefix}.{}", index + 1);
+        let setup = Setup::new(&home)
+            .set("node.id", &(index + 1).to_string())
+            .set("process.roles", roles)
+            .set("listeners", &listeners(&host, roles))
+            .set("controller.listener.names", "CONTROLLER")
+            .set("controller.quorum.bootstrap.servers", &servers.join(","));
+        self.slots.push(Slot { setup, home, address: format!("{host}:{CLIENT_PORT}"), life: Life::Down });
+        i32::try_from(self.slots.len()).expect("few nodes")
     }
 
     /// All node ids.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 pub use cluster::{Cluster, Plan};
 pub use connection::Connection;
 pub use node::{Node, Process};
-pub use setup::Setup;
+pub use setup::{Setup, ottla};
 
 /// Longer than anything takes on a busy machine; only a failing test waits so long.
 pub const PATIENCE: Duration = Duration::from_secs(60);

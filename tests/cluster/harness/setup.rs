@@ -100,3 +100,8 @@ impl Setup {
         child.wait_with_output().expect("it has ended")
     }
 }
+
+/// Runs a command of the binary to its end.
+pub fn ottla(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ottla")).args(arguments).stdin(Stdio::null()).output().expect("it runs")
+}
