@@ -10,7 +10,7 @@ pub struct CleanupPolicy {
 }
 
 /// The settings of one log. The defaults are Kafka's.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment file grows no larger.
     pub segment_bytes: u64,
@@ -28,6 +28,14 @@ pub struct LogConfig {
     pub retention_bytes: i64,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `min.cleanable.dirty.ratio`: a compacted log is cleaned once more than this share of it is not yet.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`: younger records are not compacted away.
+    pub min_compaction_lag_ms: i64,
+    /// `max.compaction.lag.ms`: older records are compacted, however small their share.
+    pub max_compaction_lag_ms: i64,
+    /// `delete.retention.ms`: how long a tombstone is kept, from the first cleaning that meets it.
+    pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: how long a deleted file stays as `.deleted`.
     pub file_delete_delay_ms: u64,
     /// `producer.id.expiration.ms`: an idle producer id is forgotten after this.
@@ -35,6 +43,13 @@ pub struct LogConfig {
     /// Bytes of zeros kept written ahead of the end of the active segment, so that a sync need not
     /// write the file's new length. 0 writes none. Ours; for the Raft log.
     pub zero_fill_ahead_bytes: u64,
+}
+
+impl LogConfig {
+    /// After how long a segment is rolled: what is in the active one cannot be compacted.
+    pub(super) fn roll_ms(&self) -> i64 {
+        if self.cleanup_policy.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
+    }
 }
 
 impl Default for LogConfig {
@@ -48,6 +63,10 @@ impl Default for LogConfig {
             retention_ms: 7 * 24 * 3_600_000,
             retention_bytes: -1,
             cleanup_policy: CleanupPolicy { delete: true, compact: false },
+            min_cleanable_dirty_ratio: 0.5,
+            min_compaction_lag_ms: 0,
+            max_compaction_lag_ms: i64::MAX,
+            delete_retention_ms: 86_400_000,
             file_delete_delay_ms: 60_000,
             producer_id_expiration_ms: 86_400_000,
             zero_fill_ahead_bytes: 0,

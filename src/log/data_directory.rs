@@ -17,6 +17,7 @@ use super::{FilePool, LogError};
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const LOG_START_OFFSETS: &str = "log-start-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const FIRST_DIRTY_OFFSETS: &str = "cleaner-offset-checkpoint";
 
 /// A data directory. Cheap to clone; clones share the checkpoints.
 #[derive(Debug)]
@@ -44,6 +45,7 @@ struct Checkpoints {
     recovery_points: Checkpoint,
     log_start_offsets: Checkpoint,
     high_watermarks: Checkpoint,
+    first_dirty_offsets: Checkpoint,
     /// Partitions that are gone, but whose recovery points are still in the file: one of the same name that is
     /// created anew must not inherit them.
     forgotten: BTreeSet<TopicPartition>,
@@ -92,6 +94,7 @@ impl<D: Disk> DataDirectory<D> {
             recovery_points: Checkpoint::read(disk, &path.join(RECOVERY_POINTS))?,
             log_start_offsets: Checkpoint::read(disk, &path.join(LOG_START_OFFSETS))?,
             high_watermarks: Checkpoint::read(disk, &path.join(HIGH_WATERMARKS))?,
+            first_dirty_offsets: Checkpoint::read(disk, &path.join(FIRST_DIRTY_OFFSETS))?,
             forgotten: BTreeSet::new(),
         };
         let inner =
@@ -186,12 +189,22 @@ impl<D: Disk> DataDirectory<D> {
         self.checkpoints().log_start_offsets.set(partition, offset);
     }
 
+    pub(super) fn first_dirty_offset(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.checkpoints().first_dirty_offsets.offsets.get(partition).copied()
+    }
+
+    /// Notes how far a compacted partition is cleaned. Losing it costs a cleaning, nothing else.
+    pub(super) fn set_first_dirty_offset(&self, partition: &TopicPartition, offset: Offset) {
+        self.checkpoints().first_dirty_offsets.set(partition, offset);
+    }
+
     /// Forgets a partition that is gone.
     pub(super) fn forget(&self, partition: &TopicPartition) {
         let mut checkpoints = self.checkpoints();
         let mut known = checkpoints.recovery_points.forget(partition);
         known |= checkpoints.log_start_offsets.forget(partition);
         known |= checkpoints.high_watermarks.forget(partition);
+        known |= checkpoints.first_dirty_offsets.forget(partition);
         if known {
             checkpoints.forgotten.insert(partition.clone());
         }
@@ -204,7 +217,8 @@ impl<D: Disk> DataDirectory<D> {
         if stale { self.write_checkpoints() } else { Ok(()) }
     }
 
-    /// Writes the checkpoint files that have changed: recovery points, log start offsets, high watermarks.
+    /// Writes the checkpoint files that have changed: recovery points, log start offsets, high
+    /// watermarks, first dirty offsets.
     pub fn write_checkpoints(&self) -> Result<(), LogError> {
         let _writing = self.inner.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let (texts, forgotten) = {
@@ -214,6 +228,7 @@ impl<D: Disk> DataDirectory<D> {
                 (RECOVERY_POINTS, checkpoints.recovery_points.take_dirty()),
                 (LOG_START_OFFSETS, checkpoints.log_start_offsets.take_dirty()),
                 (HIGH_WATERMARKS, checkpoints.high_watermarks.take_dirty()),
+                (FIRST_DIRTY_OFFSETS, checkpoints.first_dirty_offsets.take_dirty()),
             ];
             (texts, std::mem::take(&mut checkpoints.forgotten))
         };
@@ -239,14 +254,15 @@ impl<D: Disk> DataDirectory<D> {
 
 impl Checkpoints {
     fn all_partitions(&self) -> impl Iterator<Item = TopicPartition> {
-        let all = [&self.recovery_points, &self.log_start_offsets, &self.high_watermarks];
+        let all = [&self.recovery_points, &self.log_start_offsets, &self.high_watermarks, &self.first_dirty_offsets];
         all.into_iter().flat_map(|checkpoint| checkpoint.offsets.keys()).cloned().collect::<BTreeSet<_>>().into_iter()
     }
 
     fn mark_all_dirty(&mut self) {
-        for checkpoint in [&mut self.recovery_points, &mut self.log_start_offsets, &mut self.high_watermarks] {
-            checkpoint.dirty = true;
-        }
+        self.recovery_points.dirty = true;
+        self.log_start_offsets.dirty = true;
+        self.high_watermarks.dirty = true;
+        self.first_dirty_offsets.dirty = true;
     }
 }
 

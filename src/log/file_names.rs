@@ -8,11 +8,36 @@
 //! | `….index` `….timeindex` `….txnindex` | its indexes |
 //! | `00000000000000000042.snapshot` | producer state before offset 42 |
 //! | `….deleted` | a file to be removed |
+//! | `….cleaned` | a file that compaction is still writing |
+//! | `….swap` | a file that compaction has finished, about to take its place |
 
 use crate::model::{Offset, TopicPartition, Uuid, validate_topic_name};
 
-/// Appended to the name of a file that is to be removed.
-pub const DELETED_SUFFIX: &str = ".deleted";
+/// What is appended to the name of a file that is not part of the log: not yet, or no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// Part of the log: nothing is appended.
+    Present,
+    /// Compaction is still writing it; of no use to anybody else.
+    Cleaned,
+    /// Compaction has finished it and it is durable: it takes the place of what it was made from, after a crash too.
+    Swap,
+    /// To be removed.
+    Deleted,
+}
+
+impl Standing {
+    /// The suffix, empty for a file of the log.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Standing::Present => "",
+            Standing::Cleaned => ".cleaned",
+            Standing::Swap => ".swap",
+            Standing::Deleted => ".deleted",
+        }
+    }
+}
+
 /// Ends the name of a partition directory that is to be removed.
 pub const DELETE_DIRECTORY_SUFFIX: &str = "-delete";
 /// `leader-epoch-checkpoint`, in each partition's directory.

@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 
 use arc_swap::ArcSwapOption;
 
 use super::LogError;
 use super::disk::Disk;
-use super::file_names::{FileKind, file_name};
+use super::file_names::{FileKind, Standing, file_name};
 
 /// Limits how many files are open at once. Cheap to clone; clones are the same pool.
 #[derive(Debug)]
@@ -103,21 +103,32 @@ pub struct PooledFile<D: Disk> {
     kind: FileKind,
     /// The file will be renamed or removed, or has been.
     doomed: AtomicBool,
-    /// The file bears its second name.
-    renamed: AtomicBool,
+    /// What its name says of it. Held while it is renamed.
+    standing: Mutex<Standing>,
     slot: Arc<Slot<D>>,
 }
 
 impl<D: Disk> PooledFile<D> {
-    /// Names a file; touches nothing.
+    /// Names a file of the log; touches nothing.
     pub fn new(pool: &Arc<FilePool<D>>, directory: &Arc<LogDirectory>, base_offset: i64, kind: FileKind) -> Self {
+        Self::standing(pool, directory, base_offset, kind, Standing::Present)
+    }
+
+    /// Names a file; touches nothing.
+    pub fn standing(
+        pool: &Arc<FilePool<D>>,
+        directory: &Arc<LogDirectory>,
+        base_offset: i64,
+        kind: FileKind,
+        standing: Standing,
+    ) -> Self {
         Self {
             pool: pool.clone(),
             directory: directory.clone(),
             base_offset,
             kind,
             doomed: AtomicBool::new(false),
-            renamed: AtomicBool::new(false),
+            standing: Mutex::new(standing),
             slot: Arc::new(Slot { file: ArcSwapOption::empty(), used: AtomicBool::new(false) }),
         }
     }
@@ -129,11 +140,15 @@ impl<D: Disk> PooledFile<D> {
 
     /// Where it is now.
     pub fn path(&self) -> PathBuf {
-        let mut name = file_name(self.base_offset, self.kind);
-        if self.renamed.load(Ordering::Acquire) {
-            name.push_str(super::file_names::DELETED_SUFFIX);
-        }
-        self.directory.path().join(name)
+        self.path_as(*self.lock_standing())
+    }
+
+    fn path_as(&self, standing: Standing) -> PathBuf {
+        self.directory.path().join(file_name(self.base_offset, self.kind) + standing.suffix())
+    }
+
+    fn lock_standing(&self) -> MutexGuard<'_, Standing> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Wraps an I/O error of this file; the path is put together only when there is one.
@@ -174,15 +189,19 @@ impl<D: Disk> PooledFile<D> {
 
     /// Renames the file to `….deleted`. Whoever reads it reads on.
     pub fn mark_deleted(&self) -> Result<(), LogError> {
-        let from = self.path();
         self.doomed.store(true, Ordering::Release);
-        if self.renamed.load(Ordering::Acquire) || !self.disk().exists(&from) {
+        self.rename_to(Standing::Deleted)
+    }
+
+    /// Gives the file the name that says `standing`. One that does not exist is not renamed.
+    pub fn rename_to(&self, standing: Standing) -> Result<(), LogError> {
+        let mut now = self.lock_standing();
+        let from = self.path_as(*now);
+        if *now == standing || !self.disk().exists(&from) {
             return Ok(());
         }
-        let mut to = from.clone().into_os_string();
-        to.push(super::file_names::DELETED_SUFFIX);
-        self.disk().rename(&from, Path::new(&to)).map_err(LogError::io("rename", &from))?;
-        self.renamed.store(true, Ordering::Release);
+        self.disk().rename(&from, &self.path_as(standing)).map_err(LogError::io("rename", &from))?;
+        *now = standing;
         Ok(())
     }
 

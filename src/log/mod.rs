@@ -2,7 +2,7 @@
 //!
 //! Row 2, synchronous. [`SegmentedLog`] stores record batches in segments with an offset and a time
 //! index. [`PartitionLog`] is a Kafka partition on top of it: leader epochs, producer state, retention,
-//! DeleteRecords, recovery. [`LogReader`] reads both without their lock, so that a fetch never waits on
+//! compaction, DeleteRecords, recovery. [`LogReader`] reads both without their lock, so that a fetch never waits on
 //! an append. [`DataDirectory`] is one entry of `log.dirs` with its checkpoint files and markers.
 //!
 //! What never happens here: a sync of a file under the partition's lock (a [`FlushHandle`] does that
@@ -14,6 +14,7 @@
 mod append;
 mod batch_walk;
 mod checkpoint;
+mod compaction;
 mod config;
 mod data_directory;
 mod disk;
@@ -45,6 +46,7 @@ mod timestamps;
 mod transaction_index;
 
 pub use append::{AppendInfo, AppendOutcome, ProducerRefusal};
+pub use compaction::{Compacted, CompactionJob, CompactionLimits};
 pub use config::{CleanupPolicy, LogConfig};
 pub use data_directory::DataDirectory;
 pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile, SimDisk, SimFile};

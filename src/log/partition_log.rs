@@ -5,11 +5,14 @@
 //! never claims what is not synced.
 
 mod append;
+mod compact;
 mod maintain;
 mod open;
 mod producers;
 mod transactions;
 
+#[cfg(test)]
+mod compaction_tests;
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]

@@ -269,6 +269,12 @@ impl ProducerStates {
         self.open_transactions.first().copied()
     }
 
+    /// The last offset of each producer's last batch.
+    pub fn last_offsets(&self) -> HashMap<ProducerId, Offset> {
+        let last = |(id, producer): (&ProducerId, &ProducerState)| Some((*id, producer.batches.back()?.last_offset));
+        self.producers.iter().filter_map(last).collect()
+    }
+
     /// Forgets producers that have written nothing for `expiration_ms` and have no transaction open.
     pub fn expire(&mut self, now: Wall, expiration_ms: i64) -> usize {
         let before = self.producers.len();

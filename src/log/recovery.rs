@@ -14,8 +14,9 @@ use crate::record::{BATCH_HEADER_LENGTH, Batch, BatchHeader, verify_crc};
 
 use super::LogError;
 use super::batch_walk::{HeaderWalk, Stop, is_zero, scan_batches};
+use super::compaction::finish_interrupted;
 use super::disk::{Disk, DiskFile, read_full};
-use super::file_names::{DELETED_SUFFIX, FileKind, file_name, parse_file_name};
+use super::file_names::{FileKind, Standing, file_name, parse_file_name};
 use super::file_pool::{FilePool, LogDirectory};
 use super::offset_index::OffsetEntry;
 use super::segment::Segment;
@@ -104,7 +105,7 @@ fn list<D: Disk>(disk: &D, directory: &LogDirectory) -> Result<Listing, LogError
             Some((offset, FileKind::Log)) => listing.bases.push(offset),
             Some((_, FileKind::ProducerSnapshot)) => {}
             Some(index) => listing.indexes.push(index),
-            None if entry.name.ends_with(DELETED_SUFFIX) => {
+            None if entry.name.ends_with(Standing::Deleted.suffix()) => {
                 let path = path.join(&entry.name);
                 disk.remove_file(&path).map_err(LogError::io("remove", path))?;
                 listing.removed_files = true;
@@ -135,6 +136,7 @@ pub(super) fn recover<D: Disk>(
     open: &OpenLog,
     visit: &mut impl FnMut(&Batch<'_>) -> Result<(), LogError>,
 ) -> Result<Recovered<D>, LogError> {
+    let swapped = finish_interrupted(pool.disk(), &directory.path())?;
     let listing = list(pool.disk(), directory)?;
     let mut recovery = Recovery {
         pool,
@@ -147,7 +149,7 @@ pub(super) fn recover<D: Disk>(
             scanned_bytes: 0,
             since_index_entry: 0,
             file_length: 0,
-            removed_files: listing.removed_files,
+            removed_files: listing.removed_files || swapped,
             created: false,
         },
     };
@@ -182,7 +184,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
 
     fn create(&mut self) -> Result<(), LogError> {
         let base_offset = self.open.start_offset;
-        let segment = Arc::new(Segment::new_empty(self.pool, self.directory, base_offset));
+        let segment = Arc::new(Segment::new_empty(self.pool, self.directory, base_offset, Standing::Present));
         segment.log().create()?;
         self.recovered.segments.push(segment);
         self.recovered.created = true;

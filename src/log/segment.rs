@@ -7,11 +7,12 @@ use crate::record::BatchHeader;
 
 use super::LogError;
 use super::batch_walk::{HeaderWalk, Located, Stop};
-use super::disk::Disk;
-use super::file_names::FileKind;
+use super::disk::{Disk, DiskFile};
+use super::file_names::{FileKind, Standing};
 use super::file_pool::{FilePool, LogDirectory, PooledFile};
 use super::index_file::IndexFile;
 use super::offset_index::{OffsetEntry, OffsetIndex};
+use super::retention::SegmentFacts;
 use super::time_index::{TimeEntry, TimeIndex};
 use super::transaction_index::TransactionIndex;
 
@@ -38,9 +39,14 @@ struct End {
 }
 
 impl<D: Disk> Segment<D> {
-    /// A segment that holds nothing yet; no file is touched.
-    pub fn new_empty(pool: &Arc<FilePool<D>>, directory: &Arc<LogDirectory>, base_offset: Offset) -> Self {
-        let file = |kind| PooledFile::new(pool, directory, base_offset, kind);
+    /// A segment that holds nothing yet; no file is touched. `standing` says whether it is part of the log.
+    pub fn new_empty(
+        pool: &Arc<FilePool<D>>,
+        directory: &Arc<LogDirectory>,
+        base_offset: Offset,
+        standing: Standing,
+    ) -> Self {
+        let file = |kind| PooledFile::standing(pool, directory, base_offset, kind, standing);
         Self {
             base_offset,
             log: file(FileKind::Log),
@@ -149,6 +155,13 @@ impl<D: Disk> Segment<D> {
         let found = self.find_max_timestamp(end.size)?;
         self.set_max_timestamp(found, end.size);
         Ok(found)
+    }
+
+    /// What retention and compaction go by.
+    pub fn facts(&self) -> Result<SegmentFacts, LogError> {
+        let (next_offset, size) = self.next_offset_and_size();
+        let max_timestamp = if size == 0 { None } else { self.max_timestamp()? };
+        Ok(SegmentFacts { next_offset, size, max_timestamp: max_timestamp.map(|max| max.timestamp) })
     }
 
     /// Remembers what was found below `size`, unless the segment has changed meanwhile.
@@ -299,6 +312,25 @@ impl<D: Disk> Segment<D> {
         self.offset_index.file().mark_deleted()?;
         self.time_index.file().mark_deleted()?;
         self.transaction_index.file().mark_deleted()
+    }
+
+    /// Renames its files. The batches go last: where they have the new name, all of them have.
+    pub fn rename_to(&self, standing: Standing) -> Result<(), LogError> {
+        self.offset_index.file().rename_to(standing)?;
+        self.time_index.file().rename_to(standing)?;
+        self.transaction_index.file().rename_to(standing)?;
+        self.log.rename_to(standing)
+    }
+
+    /// Syncs its batches, and its indexes when nothing more comes (`finished`).
+    pub fn sync(&self, finished: bool) -> Result<(), LogError> {
+        self.log.open()?.sync_data().map_err(self.log.fault("sync"))?;
+        if finished {
+            self.offset_index.sync()?;
+            self.time_index.sync()?;
+        }
+        // Recovery makes entries again only for what lies past the recovery point.
+        self.transaction_index.sync_existing()
     }
 
     /// Removes its files.

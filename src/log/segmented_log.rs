@@ -15,7 +15,9 @@ use arc_swap::ArcSwap;
 use crate::model::{LeaderEpochs, Monotonic, Offset, Wall};
 use crate::record::{Batch, BatchHeader};
 
+use super::compaction::Replacement;
 use super::disk::{Disk, DiskFile};
+use super::file_names::Standing;
 use super::file_pool::{FilePool, LogDirectory};
 use super::reader::{LogReader, Shared, segments_from};
 use super::recovery::{self, Damage, Recovered};
@@ -100,7 +102,7 @@ pub(super) struct Unsynced<D: Disk> {
 impl<D: Disk> Unsynced<D> {
     pub(super) fn sync_files(&self) -> Result<(), LogError> {
         for (segment, finished) in &self.segments {
-            match sync_segment(segment, *finished) {
+            match segment.sync(*finished) {
                 // Retention or a truncation has taken the files away meanwhile.
                 Err(_) if segment.log().is_doomed() => {}
                 synced => synced?,
@@ -113,16 +115,6 @@ impl<D: Disk> Unsynced<D> {
         let path = self.directory.path();
         if self.sync_directory { self.pool.disk().sync_dir(&path).map_err(LogError::io("sync", path)) } else { Ok(()) }
     }
-}
-
-fn sync_segment<D: Disk>(segment: &Segment<D>, finished: bool) -> Result<(), LogError> {
-    segment.log().open()?.sync_data().map_err(segment.log().fault("sync"))?;
-    if finished {
-        segment.offset_index().sync()?;
-        segment.time_index().sync()?;
-    }
-    // Recovery makes entries again only for what lies past the recovery point.
-    segment.transaction_index().sync_existing()
 }
 
 impl<D: Disk> SegmentedLog<D> {
@@ -405,7 +397,7 @@ impl<D: Disk> SegmentedLog<D> {
         } else {
             now.0.saturating_sub(self.active_since.0)
         };
-        Ok(age_ms > self.config.segment_ms.saturating_sub(self.jitter_ms()))
+        Ok(age_ms > self.config.roll_ms().saturating_sub(self.jitter_ms()))
     }
 
     /// The same for one segment at each look, and unlike that of other logs.
@@ -435,7 +427,7 @@ impl<D: Disk> SegmentedLog<D> {
     }
 
     fn create_segment(&mut self, base_offset: Offset) -> Result<Arc<Segment<D>>, LogError> {
-        let segment = Arc::new(Segment::new_empty(&self.pool, &self.shared.directory, base_offset));
+        let segment = Arc::new(Segment::new_empty(&self.pool, &self.shared.directory, base_offset, Standing::Present));
         segment.log().create()?;
         self.directory_dirty = true;
         Ok(segment)
@@ -568,6 +560,41 @@ impl<D: Disk> SegmentedLog<D> {
             self.deleted.push_back((segment.clone(), None));
         }
         Ok((gone.len(), gone.iter().map(|segment| segment.size()).sum()))
+    }
+
+    /// Puts copies in the place of the segments they were made from. False, and nothing is changed, when one of those
+    /// is no longer there. Durable step by step: at no moment would a start find a segment twice, or not at all.
+    pub(super) fn replace_segments(&mut self, replacements: &[Replacement<D>]) -> Result<bool, LogError> {
+        let mut segments = Vec::clone(&self.segments());
+        for Replacement { sources, copy } in replacements {
+            let Some(first) = sources.first() else { return Ok(false) };
+            let at = segments.iter().position(|segment| Arc::ptr_eq(segment, first));
+            let Some(places) = at.map(|at| at..at + sources.len()) else { return Ok(false) };
+            let is_there = |here: &[Arc<Segment<D>>]| here.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(a, b));
+            if !segments.get(places.clone()).is_some_and(is_there) {
+                return Ok(false);
+            }
+            segments.splice(places, [copy.clone()]);
+        }
+        replacements.iter().try_for_each(|replacement| replacement.copy.rename_to(Standing::Swap))?;
+        self.sync_directory()?;
+        // From here on a start would put the copies in place: so must we, or take no more writes.
+        let replaced = self.put_in_place(replacements);
+        self.failed |= replaced.is_err();
+        replaced?;
+        self.shared.segments.store(Arc::new(segments));
+        Ok(true)
+    }
+
+    fn put_in_place(&mut self, replacements: &[Replacement<D>]) -> Result<(), LogError> {
+        for source in replacements.iter().flat_map(|replacement| &replacement.sources) {
+            source.mark_deleted()?;
+            self.deleted.push_back((source.clone(), None));
+        }
+        self.sync_directory()?;
+        replacements.iter().try_for_each(|replacement| replacement.copy.rename_to(Standing::Present))?;
+        self.directory_dirty = true;
+        Ok(())
     }
 
     /// Drops everything and begins anew at `offset`. Durable when it returns.
