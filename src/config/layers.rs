@@ -106,6 +106,13 @@ impl<'a> Layers<'a> {
         i32::try_from(number).unwrap_or_else(|_| panic!("{name} is an int, and yet {number}"))
     }
 
+    pub(super) fn double(self, name: &str) -> f64 {
+        match self.value(name) {
+            Some(ConfigValue::Double(number)) => number,
+            other => panic!("{name} is no number but {other:?}"),
+        }
+    }
+
     pub(super) fn boolean(self, name: &str) -> bool {
         match self.value(name) {
             Some(ConfigValue::Boolean(flag)) => flag,

@@ -82,6 +82,31 @@ fn ip_overrides(text: &str) -> BTreeMap<IpAddr, usize> {
     split_list(text).into_iter().filter_map(parse).collect()
 }
 
+/// What the cleaning of compacted topics may use, beyond each topic's own configuration.
+#[derive(Clone, PartialEq, Debug)]
+pub struct CleanerConfig {
+    /// `log.cleaner.enable`.
+    pub enabled: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`.
+    pub keys_bytes_max: usize,
+    /// `log.cleaner.io.max.bytes.per.second`, read and written.
+    pub bytes_per_second_max: f64,
+}
+
+impl CleanerConfig {
+    /// Resolves it.
+    pub fn resolve(layers: Layers<'_>) -> Self {
+        Self {
+            enabled: layers.boolean("log.cleaner.enable"),
+            backoff: milliseconds(layers, "log.cleaner.backoff.ms"),
+            keys_bytes_max: usize::try_from(layers.size("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
+            bytes_per_second_max: layers.double("log.cleaner.io.max.bytes.per.second"),
+        }
+    }
+}
+
 /// What the keeper of this broker's partitions needs beyond each topic's own configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogConfig {

@@ -53,6 +53,14 @@ pub struct TopicConfig {
     pub retention_ms: Option<u64>,
     /// `retention.bytes` per partition; `None` sets no bound.
     pub retention_bytes: Option<u64>,
+    /// `min.cleanable.dirty.ratio`, 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag_ms: u64,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag_ms: u64,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: u64,
     /// `file.delete.delay.ms`.
     pub file_delete_delay_ms: u64,
     /// `flush.messages`.
@@ -94,6 +102,10 @@ impl TopicConfig {
             index_interval_bytes: topic.size("index.interval.bytes"),
             retention_ms: topic.size_or_unbounded("retention.ms"),
             retention_bytes: topic.size_or_unbounded("retention.bytes"),
+            min_cleanable_dirty_ratio: topic.double("min.cleanable.dirty.ratio"),
+            min_compaction_lag_ms: topic.size("min.compaction.lag.ms"),
+            max_compaction_lag_ms: topic.size("max.compaction.lag.ms"),
+            delete_retention_ms: topic.size("delete.retention.ms"),
             file_delete_delay_ms: topic.size("file.delete.delay.ms"),
             flush_messages: topic.size("flush.messages"),
             flush_ms: topic.size("flush.ms"),
@@ -154,6 +166,13 @@ impl Reader<'_> {
     /// Negative numbers set no bound.
     fn size_or_unbounded(&self, name: &str) -> Option<u64> {
         u64::try_from(self.long(name)).ok()
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        match self.value(name) {
+            ConfigValue::Double(number) => number,
+            other => panic!("{name} is no number but {other:?}"),
+        }
     }
 
     fn boolean(&self, name: &str) -> bool {

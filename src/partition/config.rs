@@ -38,6 +38,10 @@ impl ReplicaConfig {
             retention_ms: topic.retention_ms.map_or(-1, signed),
             retention_bytes: topic.retention_bytes.map_or(-1, signed),
             cleanup_policy: CleanupPolicy { delete: topic.delete, compact: topic.compact },
+            min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
+            min_compaction_lag_ms: signed(topic.min_compaction_lag_ms),
+            max_compaction_lag_ms: signed(topic.max_compaction_lag_ms),
+            delete_retention_ms: signed(topic.delete_retention_ms),
             file_delete_delay_ms: topic.file_delete_delay_ms,
             producer_id_expiration_ms,
             ..LogConfig::default()

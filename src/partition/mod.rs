@@ -4,6 +4,7 @@
 //! across an await, and no fsync runs under one.
 
 mod append;
+mod cleaner;
 mod config;
 mod error;
 mod fetch_session;

@@ -20,6 +20,7 @@ use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
+use super::cleaner::Cleaner;
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
@@ -92,6 +93,7 @@ pub struct ReplicationConfig {
 enum Thread {
     Flusher(Flusher),
     Housekeeping(Housekeeping),
+    Cleaner(Cleaner),
 }
 
 pub(super) struct Directory {
@@ -168,6 +170,7 @@ impl Replicas {
         }
         let housekeeping = Housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?;
         threads.push(Thread::Housekeeping(housekeeping));
+        threads.push(Thread::Cleaner(Cleaner::start(Arc::downgrade(self))?));
         Ok(())
     }
 
@@ -298,6 +301,7 @@ impl Replicas {
             match thread {
                 Thread::Flusher(flusher) => flusher.stop(),
                 Thread::Housekeeping(housekeeping) => housekeeping.stop(),
+                Thread::Cleaner(cleaner) => cleaner.stop(),
             }
         }
         for directory in &self.directories {

@@ -1,7 +1,7 @@
 //! Where logs lie, when they roll, are flushed, cleaned and deleted.
 
 use super::super::key::keys;
-use super::reasons::{CHECKPOINTS, CLEANER};
+use super::reasons::CHECKPOINTS;
 
 keys! {
     /// Folder for the logs, used when log.dirs is not set.
@@ -83,27 +83,30 @@ keys! {
     /// Level used when the broker compresses with zstd.
     Int "compression.zstd.level" = "3"; between(-131_072, 22), cluster_wide, in_force;
     /// Whether compacted topics are cleaned.
-    Boolean "log.cleaner.enable" = "true"; accepted(CLEANER);
+    Boolean "log.cleaner.enable" = "true"; in_force;
     /// Number of threads that clean compacted topics.
-    Int "log.cleaner.threads" = "1"; at_least(0), cluster_wide, accepted(CLEANER);
+    Int "log.cleaner.threads" = "1"; at_least(0), cluster_wide,
+        accepted("One thread cleans, the dirtiest log first.");
     /// How long the cleaner sleeps when there is nothing to clean, in milliseconds.
-    Long "log.cleaner.backoff.ms" = "15000"; at_least(0), cluster_wide, accepted(CLEANER);
+    Long "log.cleaner.backoff.ms" = "15000"; at_least(0), cluster_wide, in_force;
     /// Memory in bytes for finding duplicate keys.
-    Long "log.cleaner.dedupe.buffer.size" = "134217728"; cluster_wide, accepted(CLEANER);
+    Long "log.cleaner.dedupe.buffer.size" = "134217728"; cluster_wide, in_force;
     /// Memory in bytes for the cleaner's reading and writing.
-    Int "log.cleaner.io.buffer.size" = "524288"; at_least(0), cluster_wide, accepted(CLEANER);
+    Int "log.cleaner.io.buffer.size" = "524288"; at_least(0), cluster_wide,
+        accepted("The cleaner reads a megabyte at a time, or a batch that is larger.");
     /// How full the cleaner's table of keys may become.
-    Double "log.cleaner.io.buffer.load.factor" = "0.9"; cluster_wide, accepted(CLEANER);
+    Double "log.cleaner.io.buffer.load.factor" = "0.9"; cluster_wide,
+        accepted("The table of keys grows as it is filled, up to log.cleaner.dedupe.buffer.size.");
     /// Most bytes per second the cleaner reads and writes.
-    Double "log.cleaner.io.max.bytes.per.second" = "1.7976931348623157E308"; cluster_wide, accepted(CLEANER);
+    Double "log.cleaner.io.max.bytes.per.second" = "1.7976931348623157E308"; cluster_wide, in_force;
     /// How long a delete marker of a compacted topic is kept, in milliseconds.
-    Long "log.cleaner.delete.retention.ms" = "86400000"; at_least(0), cluster_wide, accepted(CLEANER);
+    Long "log.cleaner.delete.retention.ms" = "86400000"; at_least(0), cluster_wide, in_force;
     /// Share of a compacted log that must be dirty before it is cleaned.
-    Double "log.cleaner.min.cleanable.ratio" = "0.5"; fraction(1.0), cluster_wide, accepted(CLEANER);
+    Double "log.cleaner.min.cleanable.ratio" = "0.5"; fraction(1.0), cluster_wide, in_force;
     /// A record stays uncompacted for at least this many milliseconds.
-    Long "log.cleaner.min.compaction.lag.ms" = "0"; at_least(0), cluster_wide, accepted(CLEANER);
+    Long "log.cleaner.min.compaction.lag.ms" = "0"; at_least(0), cluster_wide, in_force;
     /// A record is compacted at the latest after this many milliseconds.
-    Long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807"; at_least(1), cluster_wide, accepted(CLEANER);
+    Long "log.cleaner.max.compaction.lag.ms" = "9223372036854775807"; at_least(1), cluster_wide, in_force;
     /// Number of threads that load and recover logs at start.
     Int "num.recovery.threads.per.data.dir" = "2"; at_least(1), high, in_force;
     /// Number of threads that move replicas between log directories.

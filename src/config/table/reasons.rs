@@ -1,7 +1,5 @@
 //! Why some keys change nothing here, where several keys share the reason.
 
-pub(super) const CLEANER: &str =
-    "A compacted topic keeps every record and is not cleaned yet; nothing is lost, and nothing freed.";
 pub(super) const CONSUMER: &str = "Groups of the consumer protocol are not served; clients use the classic protocol.";
 pub(super) const COVERED: &str = "The metadata log is cut behind each snapshot, so it stays small by itself.";
 pub(super) const GROUP_COMMIT: &str = "Records of a group are appended as they are decided, without a buffer.";

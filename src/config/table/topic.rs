@@ -1,7 +1,7 @@
 //! What a single topic may set; what it does not set comes from the broker's keys.
 
 use super::super::key::keys;
-use super::reasons::{CLEANER, QUOTAS, REMOTE};
+use super::reasons::{QUOTAS, REMOTE};
 
 keys! {
     /// What happens to old segments: `delete`, `compact` or both.
@@ -20,7 +20,7 @@ keys! {
     Int "compression.zstd.level" = "3"; between(-131_072, 22), broker_key("compression.zstd.level"), in_force;
     /// How long a delete marker of a compacted topic is kept, in milliseconds.
     Long "delete.retention.ms" = "86400000";
-        at_least(0), broker_key("log.cleaner.delete.retention.ms"), accepted(CLEANER);
+        at_least(0), broker_key("log.cleaner.delete.retention.ms"), in_force;
     /// How long a deleted file stays on disk under another name, in milliseconds.
     Long "file.delete.delay.ms" = "60000"; at_least(0), broker_key("log.segment.delete.delay.ms"), in_force;
     /// A partition is flushed to disk when this many records have come since the last flush.
@@ -48,7 +48,7 @@ keys! {
     Boolean "remote.storage.enable" = "false"; refused("Tiered storage is not served.");
     /// A record is compacted at the latest after this many milliseconds.
     Long "max.compaction.lag.ms" = "9223372036854775807";
-        at_least(1), broker_key("log.cleaner.max.compaction.lag.ms"), accepted(CLEANER);
+        at_least(1), broker_key("log.cleaner.max.compaction.lag.ms"), in_force;
     /// Largest record batch in bytes that a producer may send.
     Int "max.message.bytes" = "1048588"; at_least(0), broker_key("message.max.bytes"), in_force;
     /// How far a record's timestamp may lie after the broker's clock, in milliseconds.
@@ -62,9 +62,9 @@ keys! {
         one_of(&["CreateTime", "LogAppendTime"]), broker_key("log.message.timestamp.type"), in_force;
     /// Share of a compacted log that must be dirty before it is cleaned.
     Double "min.cleanable.dirty.ratio" = "0.5";
-        fraction(1.0), broker_key("log.cleaner.min.cleanable.ratio"), accepted(CLEANER);
+        fraction(1.0), broker_key("log.cleaner.min.cleanable.ratio"), in_force;
     /// A record stays uncompacted for at least this many milliseconds.
-    Long "min.compaction.lag.ms" = "0"; at_least(0), broker_key("log.cleaner.min.compaction.lag.ms"), accepted(CLEANER);
+    Long "min.compaction.lag.ms" = "0"; at_least(0), broker_key("log.cleaner.min.compaction.lag.ms"), in_force;
     /// Smallest number of in-sync replicas with which a produce with acks=all is accepted.
     Int "min.insync.replicas" = "1"; at_least(1), broker_key("min.insync.replicas"), in_force;
     /// Whether a new segment's file is allocated at full size.
