@@ -6,6 +6,7 @@ mod bad_records;
 mod bad_requests;
 mod command_line;
 mod dev_cluster;
+mod compaction;
 mod drop_in;
 mod groups;
 mod harness;
