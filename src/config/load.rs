@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -102,7 +102,9 @@ impl Gathering {
         let file = File::open(path).map_err(unreadable)?;
         let shared: Arc<Path> = Arc::from(path);
         let mut lines: BTreeMap<String, usize> = BTreeMap::new();
-        for line in PropertiesIter::new(io::BufReader::new(file)) {
+        // Without the line end the parser panics on a file that is nothing but the beginning of a byte order mark.
+        let text = io::BufReader::new(file).chain(&b"\n"[..]);
+        for line in PropertiesIter::new(text) {
             let line = match line {
                 Ok(line) => line,
                 Err(error) => {
@@ -302,6 +304,13 @@ mod tests {
     fn a_file_that_is_not_there_is_named() {
         let sources = Sources { file: Some("/no/such.properties".into()), ..Sources::default() };
         assert!(load(&sources).unwrap_err().to_string().starts_with("cannot read /no/such.properties: "));
+    }
+
+    #[test]
+    fn the_beginning_of_a_byte_order_mark_is_no_reason_to_panic() {
+        for text in [&b"\xef"[..], b"\xef\xbb", b"\xef\xbb\xbf", b"\xfe", b"\xff"] {
+            let _ = load_text(text, &[], &[]);
+        }
     }
 
     proptest! {

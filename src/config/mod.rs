@@ -50,7 +50,8 @@ pub use layers::{ConfigSource, Layers};
 pub use listeners::{Listener, ListenersConfig};
 pub use load::{ConfigError, Loaded, Sources, load};
 pub use module_configs::{
-pub use module_configs::{CleanerConfig, ClusterConfig, FollowerConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig, TransactionConfig};
+    CleanerConfig, ClusterConfig, FollowerConfig, GroupConfig, LogConfig, NetworkConfig, TopicCreationConfig,
+    TransactionConfig,
 };
 pub use node_config::{NodeConfig, ProcessRoles};
 pub use server_config::ServerConfig;

@@ -329,4 +329,4 @@ macro_rules! defaults {
     };
 }
 
-defaults!(NetworkConfig LogConfig FollowerConfig ClusterConfig TopicCreationConfig GroupConfig TransactionConfig);
+defaults!(NetworkConfig LogConfig CleanerConfig FollowerConfig ClusterConfig TopicCreationConfig GroupConfig TransactionConfig);

@@ -142,6 +142,7 @@ fn keys_in_force_are_those_that_are_read() {
         resolve(&[("listeners", "PLAINTEXT://:9092")]).expect("it resolves");
         let _ = NetworkConfig::default();
         let _ = LogConfig::default();
+        let _ = CleanerConfig::default();
         let _ = FollowerConfig::default();
         let _ = ClusterConfig::default();
         let _ = TopicCreationConfig::default();
