@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::data_directory::DirectoryError;
+use super::data_directory::{DirectoryError, check_format};
 use super::error::NodeError;
 use super::lock_file::{LockError, LockFile};
 use crate::controller::{OfflineMetadata, read_offline};
@@ -15,6 +15,8 @@ pub fn read_metadata(data_directory: &Path) -> Result<Option<OfflineMetadata>, N
     if !directory.is_dir() {
         return Ok(None);
     }
+    // Before anything is touched: what others wrote stays as it is.
+    check_format(data_directory)?;
     let _lock = LockFile::acquire(data_directory).map_err(|error| {
         let path = data_directory.to_owned();
         match error {
