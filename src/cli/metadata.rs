@@ -12,7 +12,7 @@ use super::output::{Output, Table, Tone};
 use crate::controller::OfflineMetadata;
 use crate::metadata::{BrokerImage, TopicImage};
 use crate::model::BrokerId;
-use crate::node;
+use crate::node::{self, DirectoryError, NodeError};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -99,7 +99,12 @@ pub(super) fn run(arguments: &MetadataArguments, output: OutputArguments) -> Res
     let read = node::read_metadata(&arguments.directory).map_err(|error| {
         let exit = if error.is_refused_directory() { Exit::Directory } else { Exit::Failed };
         let failure = Failure::new(exit, error.to_string());
-        if exit == Exit::Directory { failure.next("Ask the running node: ottla cluster status.") } else { failure }
+        match error {
+            NodeError::Directory(DirectoryError::InUse { .. }) => {
+                failure.next("A node that runs is asked with: ottla cluster status.")
+            }
+            _ => failure,
+        }
     })?;
     let Some(read) = read else {
         let what = format!("{path} holds no metadata log");

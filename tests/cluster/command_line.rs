@@ -311,6 +311,11 @@ fn files_are_read_without_a_broker() {
     let damaged = offline(&["log", "dump", segment.to_str().expect("UTF-8")]);
     assert_eq!(damaged.code, 1);
     assert!(damaged.err.contains("is damaged: CRC"), "{}", damaged.err);
+    let kafkas = directory.path().join("kafkas");
+    std::fs::create_dir_all(kafkas.join("__cluster_metadata-0")).expect("created");
+    let foreign = offline(&["metadata", kafkas.to_str().expect("UTF-8")]);
+    assert_eq!((foreign.code, foreign.err.contains("was written by Apache Kafka")), (3, true), "{foreign:?}");
+    assert!(!kafkas.join(".lock").exists(), "it stays untouched");
     assert_eq!(offline(&["metadata", directory.path().join("none").to_str().expect("UTF-8")]).code, 5);
 }
 
