@@ -32,7 +32,11 @@ Options, standard output and exit codes are those of Apache Kafka 4.3.1: the sam
 against Kafka (`scripts/kafka-tools-compare`) and with these against Ottla (`cargo test --test cluster kafka_tools`).
 What differs is listed at the end. Standard error is for people and differs: it has no Java stack traces, and an
 unreachable broker is told at once instead of after a minute. Only PLAINTEXT listeners can be reached so far: another
-`security.protocol` in a `--command-config` file is refused.
+`security.protocol` in a `--command-config` file is refused. Three things are deliberately otherwise:
+
+- kafka-console-producer ends with exit code 1 when records could not be stored; Kafka's ends with 0.
+- kafka-console-consumer without `--group` joins no group; Kafka's leaves a group `console-consumer-N` behind.
+- kafka-server-start ends as `ottla server` does: with exit code 2 for a wrong configuration, where Kafka has 1.
 ";
 
 fn root() -> PathBuf {
@@ -52,7 +56,7 @@ fn served(served: Served) -> String {
 }
 
 fn option_row(page: &mut String, command: Option<&SubCommand>, option: &Opt) {
-    let command = command.map(|command| format!("{} ", command.name)).unwrap_or_default();
+    let name = command.map(|command| format!("{} ", command.name)).unwrap_or_default();
     let value = match option.takes {
         Takes::Nothing => String::new(),
         Takes::Value(value) => format!(" {value}"),
@@ -60,8 +64,11 @@ fn option_row(page: &mut String, command: Option<&SubCommand>, option: &Opt) {
         Takes::Many(value) => format!(" {value} …"),
     };
     let short = option.short.map(|letter| format!(", -{letter}")).unwrap_or_default();
-    let state = served(option.served);
-    writeln!(page, "| `{command}--{}{short}{value}` | {} | {state} |", option.name, option.about).unwrap();
+    let state = served(match command.map(|command| command.served) {
+        Some(refused @ Served::No(_)) => refused,
+        _ => option.served,
+    });
+    writeln!(page, "| `{name}--{}{short}{value}` | {} | {state} |", option.name, option.about).unwrap();
 }
 
 fn tool_section(page: &mut String, tool: &Tool) {
