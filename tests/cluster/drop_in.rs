@@ -50,8 +50,11 @@ fn told(address: &str) -> Vec<String> {
     response.brokers.iter().map(|broker| format!("{}:{}", broker.host, broker.port)).collect()
 }
 
+/// What was said of the configuration; once the quorum forms, the log tells of topics and nodes.
 fn warnings(node: &Node) -> Vec<String> {
-    node.process().log().lines().filter(|line| line.contains(" WARN ")).map(str::to_owned).collect()
+    let log = node.process().log();
+    let of_configuration = log.lines().take_while(|line| !line.contains("metadata quorum"));
+    of_configuration.filter(|line| line.contains(" WARN ")).map(str::to_owned).collect()
 }
 
 #[test]
