@@ -73,6 +73,8 @@ struct Shadow {
     broker_epoch: i64,
     /// The epoch of the life that opened it last.
     last_epoch: i64,
+    /// The power failed since then, or a sync did.
+    lost: bool,
     /// The power failed since it was last opened: nobody knows what is left.
     unknown: bool,
 }
@@ -254,7 +256,7 @@ impl Oracle {
         }
         self.recovered(node, partition, &entries);
         self.shadows[node][partition as usize] =
-            Shadow { entries, high_watermark: 0, broker_epoch, last_epoch: broker_epoch, unknown: false };
+            Shadow { entries, high_watermark: 0, broker_epoch, last_epoch: broker_epoch, lost: false, unknown: false };
         self.check_complete(partition);
     }
 
@@ -313,6 +315,7 @@ impl Oracle {
     /// The broker must not be trusted from now on: it lost power, or a sync failed.
     pub fn tail_may_be_lost(&mut self, node: usize) {
         self.lost_tail[node].fill(true);
+        self.shadows[node].iter_mut().for_each(|shadow| shadow.lost = true);
     }
 
     /// A fault of the broker's disk waits to happen.
@@ -718,7 +721,7 @@ impl Oracle {
             let epoch = image.broker(id).map_or(-1, |broker| broker.epoch.0);
             for (at, partition) in topic.partitions() {
                 let shadow = &self.shadows[node][at as usize];
-                let whole = partition.isr.contains(&id) && shadow.last_epoch == epoch && !shadow.unknown;
+                let whole = partition.isr.contains(&id) && shadow.last_epoch == epoch && !shadow.lost;
                 self.lost_tail[node][at as usize] &= !whole && partition.replicas.contains(&id);
             }
         }
