@@ -253,11 +253,10 @@ impl Leader {
     }
 
     fn has_reached_high_watermark(&self, follower: &Follower) -> bool {
-        let reached = |end: Offset| {
-            (end >= self.high_watermark || mutant!("joins-below-the-high-watermark"))
-                && (end >= self.leader_epoch_start_offset || mutant!("joins-below-the-epochs-start"))
-        };
-        follower.eligible && follower.log_end_offset.is_some_and(reached)
+        let Some(end) = follower.log_end_offset else { return false };
+        let committed = end >= self.high_watermark || mutant!("joins-below-the-high-watermark");
+        let of_this_epoch = end >= self.leader_epoch_start_offset || mutant!("joins-below-the-epochs-start");
+        follower.eligible && committed && of_this_epoch
     }
 
     /// It is at the log end, or was within the allowed lag.
