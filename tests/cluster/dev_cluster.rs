@@ -28,7 +28,7 @@ fn three_nodes_come_and_go_with_one_command() {
     let terminated = Command::new("kill").args(["-s", "TERM", &child.id().to_string()]).status();
     assert!(terminated.expect("kill runs").success());
     assert!(child.wait().expect("it ends").success());
-    eventually("no node is left", || (!processes.iter().any(|process| is_running(process))).then_some(()));
+    eventually("no node is left", || (!processes.iter().any(is_running)).then_some(()));
     let left = std::fs::read_dir(temporary.path()).expect("the directory").count();
     assert_eq!(left, 0, "nothing is left behind");
 }

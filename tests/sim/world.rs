@@ -91,7 +91,7 @@ impl World {
         let brokers = (0..ctx.swarm.brokers).map(|node| Broker::new(node, &mut ctx)).collect();
         let clients = Client::all(&mut ctx);
         if plan.traced {
-            ctx.note(|| String::new());
+            ctx.note(String::new);
         }
         let mut world = Self {
             ctx,
@@ -213,7 +213,7 @@ impl World {
             || (active >= self.ctx.swarm.replication_factor as usize && self.ctx.now > 3_000)
         {
             self.created = image.topic_id(TOPIC).is_some();
-            if !self.created && self.ctx.now % 5 == 0 {
+            if !self.created && self.ctx.now.is_multiple_of(5) {
                 self.quorum.create_topic(&mut self.ctx);
             }
         }
