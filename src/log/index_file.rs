@@ -212,6 +212,18 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
         Ok(())
     }
 
+    /// Appends an entry that is known to follow the last one, without looking at the disk. The index has it, in memory
+    /// at least, also when an error says that what has gathered cannot be written now.
+    pub fn append_next(&self, entry: E) -> Result<(), LogError> {
+        let gathered = {
+            let mut entries = self.lock();
+            entries.recent.push(entry);
+            entries.unwritten += 1;
+            entries.unwritten
+        };
+        if gathered >= ENTRIES_IN_MEMORY { self.write_out() } else { Ok(()) }
+    }
+
     fn write(&self, entries: &mut Entries<E>) -> Result<(), LogError> {
         let mut bytes = Vec::with_capacity(entries.unwritten * E::SIZE);
         for entry in entries.unwritten() {
@@ -235,8 +247,7 @@ impl<D: Disk, E: IndexEntry> IndexFile<D, E> {
 
     /// The same for an index that has no file while it has no entry.
     pub fn write_out_existing(&self) -> Result<(), LogError> {
-        let mut entries = self.lock();
-        if entries.unwritten > 0 { self.write(&mut entries) } else { Ok(()) }
+        if self.lock().unwritten > 0 { self.write_out() } else { Ok(()) }
     }
 
     /// Drops the memory of entries that are in the file: the segment is no longer appended to.

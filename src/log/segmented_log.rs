@@ -250,10 +250,13 @@ impl<D: Disk> SegmentedLog<D> {
         self.directory_dirty = true;
     }
 
-    /// Notes an aborted transaction whose marker was appended last.
-    pub(super) fn note_aborted(&mut self, aborted: AbortedTransaction) -> Result<(), LogError> {
+    /// Notes an aborted transaction whose marker was appended last. The marker is in the log whether or not the index
+    /// can be written now: entries wait in memory, and a flush fails if they still cannot be written.
+    pub(super) fn note_aborted(&mut self, aborted: AbortedTransaction) {
         self.directory_dirty = true;
-        self.active.transaction_index().append(aborted)
+        if let Err(error) = self.active.transaction_index().append_next(aborted) {
+            tracing::warn!("the transaction index is behind its log: {error}");
+        }
     }
 
     /// Base offset of the segment that is appended to.

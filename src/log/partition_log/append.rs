@@ -51,7 +51,7 @@ impl<D: Disk> PartitionLog<D> {
         let marker = if header.is_control() { marker_of(header, batch) } else { None };
         self.write(&placed.head(base_offset, leader_epoch), rest, &[placed], now)?;
         self.note_leader_epoch(leader_epoch, base_offset);
-        self.note_producer(&placed, marker)?;
+        self.note_producer(&placed, marker);
         Ok(AppendInfo {
             base_offset,
             last_offset: placed.last_offset(),
@@ -97,7 +97,7 @@ impl<D: Disk> PartitionLog<D> {
             let (run, later) = headers_left.split_at_checked(count).unwrap_or((headers_left, &[]));
             let (bytes, later_bytes) = rest.split_at_checked(length).unwrap_or((rest, &[]));
             self.write(bytes, &[], run, now)?;
-            self.note_leaders_batches(run, bytes)?;
+            self.note_leaders_batches(run, bytes);
             (headers_left, rest) = (later, later_bytes);
         }
         Ok(Some(AppendInfo {
@@ -126,18 +126,17 @@ impl<D: Disk> PartitionLog<D> {
         Ok(headers)
     }
 
-    fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) -> Result<(), LogError> {
+    fn note_leaders_batches(&mut self, headers: &[BatchHeader], mut bytes: &[u8]) {
         for header in headers {
             if !mutant!("followers-forget-epochs") {
                 self.note_leader_epoch(header.partition_leader_epoch, header.base_offset);
             }
             let marker = if header.is_control() { marker_of(header, bytes) } else { None };
             if !mutant!("followers-forget-producers") {
-                self.note_producer(header, marker)?;
+                self.note_producer(header, marker);
             }
             bytes = bytes.get(header.size()..).unwrap_or_default();
         }
-        Ok(())
     }
 }
 

@@ -269,6 +269,40 @@ fn a_killed_process_leaves_the_same_transactions() {
 }
 
 #[test]
+fn an_abort_that_fails_has_appended_nothing() {
+    // So many that the index writes what has gathered in memory; each operation on the disk about then fails once.
+    const ABORTS: i32 = 514;
+    let mut failures = 0;
+    for operation in 0..8 {
+        let disk = disk();
+        let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
+        let config = Arc::new(LogConfig::default());
+        let partition = TopicPartition::new("t", 0);
+        let (mut log, _) = PartitionLog::open(&directory, partition, None, config, false, NOW).unwrap();
+        for aborted in 0..ABORTS {
+            if aborted == ABORTS - 4 {
+                disk.fail_at(disk.operations() + operation, Fault::Full);
+            }
+            if append(&mut log, (1, 0), aborted).is_err() {
+                failures += 1;
+                write(&mut log, 1, aborted);
+            }
+            let end_before = log.log_end_offset();
+            if end(&mut log, (1, 0), TransactionResult::Abort).is_err() {
+                failures += 1;
+                assert_eq!(log.log_end_offset(), end_before, "operation {operation}");
+                abort(&mut log, 1);
+            }
+        }
+        assert_eq!(log.log_end_offset(), i64::from(2 * ABORTS), "operation {operation}");
+        check(&mut log, &format!("operation {operation}"));
+        log.flush().unwrap();
+        check(&mut log, &format!("flushed after operation {operation}"));
+    }
+    assert!((2..8).contains(&failures), "{failures}");
+}
+
+#[test]
 fn the_index_has_kafkas_bytes() {
     let disk = disk();
     let mut log = open(&disk).unwrap();

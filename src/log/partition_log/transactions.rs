@@ -102,20 +102,15 @@ impl<D: Disk> PartitionLog<D> {
         Ok(AppendOutcome::Appended(info))
     }
 
-    /// Takes note of an appended batch in everything that is told of producers.
-    pub(super) fn note_producer(
-        &mut self,
-        header: &BatchHeader,
-        marker: Option<EndTransactionMarker>,
-    ) -> Result<(), LogError> {
+    /// Takes note of an appended batch in everything that is told of producers. Cannot fail: the batch is in the log.
+    pub(super) fn note_producer(&mut self, header: &BatchHeader, marker: Option<EndTransactionMarker>) {
         if header.is_transactional() {
             self.verifications.by_producer.remove(&header.producer_id);
         }
-        let Some(ended) = self.producers.update(header, marker) else { return Ok(()) };
+        let Some(ended) = self.producers.update(header, marker) else { return };
         self.ended_transactions.insert(ended.extent.first_offset, ended.extent.last_offset);
-        match ended.result {
-            TransactionResult::Abort => self.log.note_aborted(ended.extent),
-            TransactionResult::Commit => Ok(()),
+        if ended.result == TransactionResult::Abort {
+            self.log.note_aborted(ended.extent);
         }
     }
 
