@@ -31,12 +31,15 @@ pub(super) struct FeedClient {
     image: Arc<ClusterImage>,
     /// Pieces of a snapshot that has not arrived whole.
     partial: Vec<MetadataRecord>,
+    /// What comes of a batch of which only the first pieces have arrived. Its records took effect together (a leader
+    /// leaves the ISR and another is elected, say), so nobody may see some of them without the others.
+    unfinished: Option<ClusterImage>,
 }
 
 impl FeedClient {
     pub(super) fn new(calls: ControllerCalls, published: PublishedImage) -> Self {
         let image = published.current();
-        Self { calls, published, image, partial: Vec::new() }
+        Self { calls, published, image, partial: Vec::new(), unfinished: None }
     }
 
     /// Runs until a record cannot be applied.
@@ -61,6 +64,7 @@ impl FeedClient {
     /// Follows one voter's feed until it breaks; the reason is for the log.
     async fn follow(&mut self, voter: &VoterAddress) -> Result<String, ClusterError> {
         self.partial.clear();
+        self.unfinished = None;
         let mut feed = match self.open(voter).await {
             Ok(feed) => feed,
             Err(reason) => return Ok(reason),
@@ -97,14 +101,18 @@ impl FeedClient {
         match item {
             Item::Records(batch) => {
                 let records = decode(&batch.records, batch.base_index)?;
+                let mut image = self.unfinished.take().unwrap_or_else(|| ClusterImage::clone(&self.image));
                 // Records this broker has already come with a stream that was opened twice.
-                let known = usize::try_from(self.image.applied_index() - batch.base_index).unwrap_or(0);
-                let mut image = ClusterImage::clone(&self.image);
+                let known = usize::try_from(image.applied_index() - batch.base_index).unwrap_or(0);
                 for record in records.iter().skip(known) {
                     let index = image.applied_index() + 1;
                     image.replay(record, index).map_err(|error| unknown_record(index, &error))?;
                 }
-                self.publish(image);
+                if batch.more {
+                    self.unfinished = Some(image);
+                } else {
+                    self.publish(image);
+                }
             }
             Item::Snapshot(piece) => {
                 self.partial.extend(decode(&piece.records, piece.metadata_index)?);
@@ -137,4 +145,38 @@ fn decode(records: &[Bytes], index: i64) -> Result<Vec<MetadataRecord>, ClusterE
 
 fn unknown_record(index: i64, error: &dyn std::error::Error) -> ClusterError {
     ClusterError::UnknownRecord { index, reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::uuid_bytes;
+    use crate::model::Uuid;
+    use crate::rpc::controller::FeedRecords;
+    use crate::rpc::metadata::TopicRecord;
+
+    fn piece(number: u8, more: bool) -> Item {
+        let topic_id = uuid_bytes(Uuid([number; 16]));
+        let record: MetadataRecord = TopicRecord { name: format!("topic-{number}"), topic_id }.into();
+        let records = vec![record.encode_to_vec().into()];
+        Item::Records(FeedRecords { base_index: i64::from(number) - 1, records, more })
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_comes_in_pieces_is_published_as_one() {
+        let calls = ControllerCalls::new(None, 1, Vec::new(), tokio::runtime::Handle::current());
+        let published = PublishedImage::new();
+        let mut client = FeedClient::new(calls, published.clone());
+        client.apply(piece(1, false)).unwrap();
+        client.apply(piece(2, true)).unwrap();
+        client.apply(piece(3, true)).unwrap();
+        assert_eq!(published.current().applied_index(), 1);
+        // The stream breaks: the next one goes on from what was published.
+        client.unfinished = None;
+        client.apply(piece(2, true)).unwrap();
+        client.apply(piece(3, true)).unwrap();
+        assert_eq!(published.current().applied_index(), 1);
+        client.apply(piece(4, false)).unwrap();
+        assert_eq!((published.current().applied_index(), published.current().topics().count()), (4, 4));
+    }
 }

@@ -15,8 +15,10 @@ pub fn messages(item: &FeedItem) -> Vec<MetadataFeed> {
     let items: Vec<Item> = match item {
         FeedItem::Batch(batch) => {
             let mut base_index = batch.base_index;
+            let end_index = base_index + batch.records.len() as i64;
             let pieces = pieces(&batch.records).into_iter().map(|records| {
-                let item = Item::Records(FeedRecords { base_index, records: records.to_vec() });
+                let more = base_index + (records.len() as i64) < end_index;
+                let item = Item::Records(FeedRecords { base_index, records: records.to_vec(), more });
                 base_index += records.len() as i64;
                 item
             });
@@ -58,6 +60,18 @@ fn pieces(records: &[Bytes]) -> Vec<&[Bytes]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::controller::feed::FeedBatch;
+
+    #[test]
+    fn every_piece_of_a_batch_but_its_last_says_that_more_follows() {
+        let records = vec![Bytes::from(vec![1; MESSAGE_BYTES]); 3];
+        let batch = FeedItem::Batch(FeedBatch { base_index: 7, records: records.into() });
+        let pieces = messages(&batch).into_iter().map(|message| match message.item {
+            Some(Item::Records(piece)) => (piece.base_index, piece.more),
+            other => panic!("{other:?}"),
+        });
+        assert_eq!(pieces.collect::<Vec<_>>(), [(7, true), (8, true), (9, false)]);
+    }
 
     #[test]
     fn records_are_cut_by_size_and_none_is_lost() {
