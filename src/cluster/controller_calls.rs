@@ -374,6 +374,8 @@ fn failed<T>(status: &tonic::Status) -> Attempt<T> {
     match status.code() {
         // What the controller answers to a message that is not for it.
         tonic::Code::FailedPrecondition => Attempt::Refused(status.message().to_owned()),
+        // Turned away, unread or because too much waits.
+        tonic::Code::ResourceExhausted => Attempt::NotDone { hint: None, reason: status.message().to_owned() },
         _ if was_not_connected(status) => Attempt::NotDone { hint: None, reason: with_causes(status) },
         _ => Attempt::Unknown { reason: status.message().to_owned() },
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use prost::Message;
 use rand::RngCore;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::error::{ControllerError, FaultReport};
 use super::identity::Identity;
@@ -22,6 +22,8 @@ use crate::rpc::metadata::{InitializeCluster, MetadataCommand, MetadataReply, me
 
 /// Commands that may wait. Past it, callers wait for a place.
 const QUEUED_MAX: usize = 1_024;
+/// Bytes of brokers' commands that may wait or be carried out at a time. Past it, commands are turned away.
+const QUEUED_BYTES_MAX: usize = 32 << 20;
 /// A batch takes what has queued up, up to these bounds.
 const BATCH_COMMANDS_MAX: usize = 256;
 const BATCH_COMMAND_BYTES_MAX: usize = 256 << 10;
@@ -33,6 +35,8 @@ pub enum Submitted {
     Reply(Box<MetadataReply>),
     /// Nothing was done, or nobody can tell: ask the leader.
     NotController,
+    /// Nothing was done: too much is waiting already. Try again later.
+    Overloaded,
 }
 
 /// Puts commands into the queue. Cheap to clone.
@@ -40,6 +44,8 @@ pub enum Submitted {
 pub struct CommandQueue {
     sender: mpsc::Sender<Submission>,
     leadership: watch::Receiver<Leadership>,
+    /// As many permits as there may be more bytes of brokers' commands.
+    bytes: Arc<Semaphore>,
 }
 
 struct Submission {
@@ -69,6 +75,16 @@ struct DecidedEntry {
 }
 
 impl CommandQueue {
+    /// The same for a command that somebody else sent: it is turned away when too many bytes wait (invariant F1).
+    /// The controller's own commands are few and small, and must not wait behind what brokers ask for.
+    pub async fn submit_from_outside(&self, command: MetadataCommand) -> Submitted {
+        let bytes = u32::try_from(command.encoded_len()).unwrap_or(u32::MAX);
+        match self.bytes.try_acquire_many(bytes) {
+            Ok(_held_until_answered) => self.submit(command).await,
+            Err(_) => Submitted::Overloaded,
+        }
+    }
+
     /// Has the quorum carry out a command, if this node leads it.
     pub async fn submit(&self, mut command: MetadataCommand) -> Submitted {
         draw(&mut command);
@@ -91,7 +107,8 @@ impl Decider {
         decided: Arc<Decided>,
     ) -> (CommandQueue, Self) {
         let (sender, queue) = mpsc::channel(QUEUED_MAX);
-        let commands = CommandQueue { sender, leadership: leadership.clone() };
+        let commands =
+            CommandQueue { sender, leadership: leadership.clone(), bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)) };
         (commands, Self { queue, quorum, leadership, identity, defaults, faults, decided, ready_term: None })
     }
 
@@ -241,5 +258,40 @@ fn draw(command: &mut MetadataCommand) {
             create.topics.iter_mut().for_each(|topic| topic.placement_seed = random.next_u64());
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commands_beyond_the_bytes_that_may_wait_are_turned_away() {
+        let (sender, mut queue) = mpsc::channel(QUEUED_MAX);
+        let leadership = watch::channel(Leadership { leads: true, ..Leadership::default() }).1;
+        let bytes = Arc::new(Semaphore::new(QUEUED_BYTES_MAX));
+        let commands = CommandQueue { sender, leadership, bytes };
+        let large = || {
+            let command = InitializeCluster { cluster_id: "x".repeat(QUEUED_BYTES_MAX / 2) };
+            MetadataCommand { kind: Some(Kind::InitializeCluster(command)) }
+        };
+        let first = tokio::spawn({
+            let commands = commands.clone();
+            async move { commands.submit_from_outside(large()).await }
+        });
+        let waiting = queue.recv().await.expect("it waits");
+        assert_eq!(commands.submit_from_outside(large()).await, Submitted::Overloaded);
+        // Who leads may go on: its own commands are not counted.
+        let own = tokio::spawn({
+            let commands = commands.clone();
+            async move { commands.submit(large()).await }
+        });
+        refuse(vec![waiting, queue.recv().await.expect("it waits too")]);
+        assert_eq!(first.await.unwrap(), Submitted::NotController);
+        assert_eq!(own.await.unwrap(), Submitted::NotController);
+        let again = tokio::spawn(async move { commands.submit_from_outside(large()).await });
+        assert!(queue.recv().await.is_some(), "what was answered makes room");
+        drop(queue);
+        again.abort();
     }
 }

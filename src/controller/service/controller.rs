@@ -123,7 +123,8 @@ impl Controller for ControllerService {
             return Err(Status::permission_denied("only the leader of the quorum gives this command, to itself"));
         }
         use wire::submit_response::Result as Wire;
-        let result = match self.commands.submit(command).await {
+        let result = match self.commands.submit_from_outside(command).await {
+            Submitted::Overloaded => return Err(Status::resource_exhausted("too many commands wait: try again later")),
             Submitted::Reply(reply) => Wire::Reply(*reply),
             Submitted::NotController => Wire::NotController(self.not_controller()),
         };
