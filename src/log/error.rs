@@ -120,6 +120,12 @@ impl LogError {
         matches!(self, LogError::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
 
+    /// True when a flush ended with this because there was no room for one of its small files, and may be tried again
+    /// (see [`super::PartitionLog::flush_later`]). A sync that failed is final, whatever the reason.
+    pub fn lets_flush_wait(&self) -> bool {
+        self.is_out_of_space() && !matches!(self, LogError::Io { action: "sync", .. })
+    }
+
     /// What a client is answered.
     pub fn error_code(&self) -> ErrorCode {
         match self {

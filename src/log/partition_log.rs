@@ -199,6 +199,13 @@ impl<D: Disk> PartitionLog<D> {
         self.prune_snapshots()
     }
 
+    /// A flush ended with an error that [lets it wait](LogError::lets_flush_wait): the next one does all of it.
+    pub fn flush_later(&mut self) {
+        self.leader_epochs_dirty = true;
+        self.new_on_disk = true;
+        self.log.directory_changed();
+    }
+
     /// Flushes inline. For shutdown and tests.
     pub fn flush(&mut self) -> Result<(), LogError> {
         match self.flush_handle()? {

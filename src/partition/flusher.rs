@@ -3,7 +3,8 @@
 //! What lies past the recovery point is what a crash makes the next start scan, so a partition is flushed when 64
 //! MiB are dirty (its append asks for it) or when they have been for [`DIRTY_MAX`]; `flush.messages` and `flush.ms`
 //! make it sooner. Checkpoints follow each round. An fsync that fails is final: what it should have made durable
-//! may be gone from the page cache, so the process ends rather than acknowledge on top of it.
+//! may be gone from the page cache, so the process ends rather than acknowledge on top of it. A disk too full for a snapshot
+//! or a checkpoint loses nothing: the flush is done later.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -53,7 +54,7 @@ impl Flusher {
         signal: &FlushSignal,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
-        let rounds = Rounds { replicas, directory, dirty_since: HashMap::new() };
+        let rounds = Rounds { replicas, directory, dirty_since: HashMap::new(), checkpoints_at: None };
         let thread = {
             let stop = Arc::clone(&stop);
             std::thread::Builder::new().name("flusher".into()).spawn(move || rounds.run(&stop))?
@@ -78,6 +79,8 @@ struct Rounds {
     directory: DataDirectory<OsDisk>,
     /// When the flusher first saw a partition dirty.
     dirty_since: HashMap<(TopicId, i32), Instant>,
+    /// When the checkpoints are to be written again because the disk was full.
+    checkpoints_at: Option<Instant>,
 }
 
 impl Rounds {
@@ -99,9 +102,10 @@ impl Rounds {
                 flushed_any |= flush(&replica)?;
             }
         }
-        if flushed_any {
+        if flushed_any || self.checkpoints_at.is_some_and(|at| at <= now) {
             replicas.note_high_watermarks(&self.directory);
-            self.directory.write_checkpoints()?;
+            let written = unless_full(self.directory.write_checkpoints(), "the checkpoints")?;
+            self.checkpoints_at = written.is_none().then(|| now + DIRTY_MAX);
         }
         Ok(())
     }
@@ -135,10 +139,47 @@ impl Rounds {
     }
 }
 
-/// Flushes one partition; false when there was nothing to do.
+/// Flushes one partition; false when there was nothing to do, or no room to do it.
 fn flush(replica: &Replica) -> Result<bool, LogError> {
-    let Some(handle) = replica.with_log(|log| log.flush_handle()).transpose()?.flatten() else { return Ok(false) };
-    let flushed = handle.run()?;
+    let handle = replica.with_log(|log| log.flush_handle()).transpose();
+    let name = replica.topic_partition();
+    let Some(Some(Some(handle))) = unless_full(handle, name)? else { return Ok(false) };
+    let Some(flushed) = unless_full(handle.run(), name)? else {
+        replica.with_log(|log| log.flush_later());
+        return Ok(false);
+    };
     replica.with_log(|log| log.mark_flushed(flushed)).transpose()?;
     Ok(true)
+}
+
+/// `None`, and a word to the operator, when the disk is too full for something that can be written later as well.
+fn unless_full<T>(outcome: Result<T, LogError>, what: impl std::fmt::Display) -> Result<Option<T>, LogError> {
+    match outcome {
+        Err(error) if error.lets_flush_wait() => {
+            tracing::warn!(
+                "{what} not flushed: {error}. It is tried again within {} seconds; make room on the disk",
+                DIRTY_MAX.as_secs()
+            );
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_lets_a_flush_wait_and_a_failed_sync_never_does() {
+        let fault = |action, kind: ErrorKind| Err::<(), _>(LogError::io(action, "/d/x")(Error::from(kind)));
+        assert!(matches!(unless_full(fault("write", ErrorKind::StorageFull), "t-0"), Ok(None)));
+        assert!(matches!(unless_full(fault("create", ErrorKind::StorageFull), "t-0"), Ok(None)));
+        assert!(unless_full(fault("sync", ErrorKind::StorageFull), "t-0").is_err());
+        assert!(unless_full(fault("sync", ErrorKind::Other), "t-0").is_err());
+        assert!(unless_full(fault("write", ErrorKind::Other), "t-0").is_err());
+        assert!(matches!(unless_full(Ok(1), "t-0"), Ok(Some(1))));
+    }
 }

@@ -197,6 +197,38 @@ fn an_append_that_fails_has_appended_nothing() {
 }
 
 #[test]
+fn a_flush_that_met_a_full_disk_can_be_done_later() {
+    let (mut waited, mut failed) = (0, 0);
+    for operation in 0..40 {
+        let disk = sim();
+        let (mut log, _) = open(&disk);
+        for n in 0..20 {
+            appended(&mut log, &batch(Some((5, n)), 1, 0), n / 4);
+        }
+        let before = (read_all(&log.reader(), 0), log.leader_epochs().clone());
+        disk.fail_at(disk.operations() + operation, Fault::Full);
+        if let Err(error) = log.flush() {
+            if !error.lets_flush_wait() {
+                failed += 1;
+                continue;
+            }
+            waited += 1;
+            assert_eq!(log.recovery_point(), 0, "operation {operation}");
+            log.flush_later();
+            log.flush().unwrap();
+        }
+        disk.fail_at(u64::MAX, Fault::Full);
+        log.directory.write_checkpoints().unwrap();
+        disk.crash(None);
+        let (log, report) = open(&disk);
+        assert_eq!((report.scanned_bytes, report.cut), (0, None), "operation {operation}");
+        assert_eq!((read_all(&log.reader(), 0), log.leader_epochs().clone()), before, "operation {operation}");
+        assert_eq!(log.describe_producers()[0].last_sequence, 19, "operation {operation}");
+    }
+    assert!(waited > 2 && failed > 2, "{waited} waited, {failed} failed");
+}
+
+#[test]
 fn truncation_takes_whole_batches_epochs_and_producers() {
     let disk = sim();
     let (mut log, _) = open(&disk);
