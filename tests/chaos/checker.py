@@ -240,8 +240,9 @@ def skipped(index):
     for reading in index.readings.values():
         if reading.assigned and reading.records:
             read = {offset for offset, _, _ in reading.records}
+            last = max(read)
             for offset, client, number in index.final.get(reading.tp, ()):
-                if offset <= max(read) and offset not in read:
+                if offset <= last and offset not in read:
                     yield Violation("skipped", reading.tp, f"{reading.client} read past {client}:{number} at {offset}")
 
 

@@ -13,6 +13,7 @@ import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 CLIENT_PORT, CONTROLLER_PORT = 9092, 9093
@@ -114,6 +115,8 @@ class Cluster:
         self._settings = settings
         self._processes = {}
         self._stopped = set()
+        self._lock = threading.RLock()  # Over which process is a node's: several threads start and end them.
+        self._dead = []  # (node, exit code) of those that ended by themselves and were not told yet
         self.small_disk = nodes if private else None
         for node in self.nodes:
             self.data(node).mkdir(parents=True)
@@ -131,8 +134,12 @@ class Cluster:
 
     def start(self, node):
         """Starts a node unless it runs; does not wait for it."""
-        if self.is_up(node):
-            return
+        with self._lock:
+            if not self.is_up(node):
+                self._bury(node)
+                self._processes[node] = self._spawn(node)
+
+    def _spawn(self, node):
         host = self.network.host(node)
         voters = ",".join(f"{each}@{self.network.host(each)}:{CONTROLLER_PORT}" for each in self.nodes)
         settings = {
@@ -148,7 +155,7 @@ class Cluster:
         overrides = [part for key, value in settings.items() for part in ("--override", f"{key}={value}")]
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "OTTLA_"))}
         with open(self.log(node), "a") as log:
-            self._processes[node] = subprocess.Popen(
+            return subprocess.Popen(
                 [*self.network.command(node), self.binary, "server", *overrides], stdin=subprocess.DEVNULL,
                 stdout=log, stderr=log, env=clean, cwd=self.home / f"node-{node}")
 
@@ -200,10 +207,12 @@ class Cluster:
 
     def died(self):
         """The nodes that ended without having been ended, with their exit codes; each is told once."""
-        dead = [(node, process.returncode) for node, process in self._processes.items() if process.poll() is not None]
-        for node, _ in dead:
-            del self._processes[node]
-        return dead
+        with self._lock:
+            for node in self.nodes:
+                if not self.is_up(node):
+                    self._bury(node)
+            dead, self._dead = self._dead, []
+            return dead
 
     def status(self):
         """The cluster as it sees itself, or None when nobody answers."""
@@ -272,6 +281,11 @@ class Cluster:
                         size += len(piece)
                     yield node, tp, size, content.hexdigest()
 
+    def _bury(self, node):
+        process = self._processes.pop(node, None)
+        if process is not None:
+            self._dead.append((node, process.returncode))
+
     def _tool(self, name, *arguments):
         command = [self.binary, "tools", "run", name, "--bootstrap-server", self.bootstrap(), *arguments]
         try:
@@ -280,9 +294,10 @@ class Cluster:
             return False
 
     def _end(self, node, signal_, seconds):
-        process = self._processes.pop(node, None)
-        if process is None:
-            return None
+        with self._lock:
+            if not self.is_up(node):
+                return None
+            process = self._processes.pop(node)
         self._stopped.discard(node)
         process.send_signal(signal_)
         try:
