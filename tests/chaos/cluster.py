@@ -115,6 +115,7 @@ class Cluster:
         self._settings = settings
         self._processes = {}
         self._stopped = set()
+        self._ending = set()  # Told to end and not gone yet: nobody starts them meanwhile.
         self._lock = threading.RLock()  # Over which process is a node's: several threads start and end them.
         self._dead = []  # (node, exit code) of those that ended by themselves and were not told yet
         self.small_disk = nodes if private else None
@@ -135,7 +136,7 @@ class Cluster:
     def start(self, node):
         """Starts a node unless it runs; does not wait for it."""
         with self._lock:
-            if not self.is_up(node):
+            if not self.is_up(node) and node not in self._ending:
                 self._bury(node)
                 self._processes[node] = self._spawn(node)
 
@@ -209,7 +210,7 @@ class Cluster:
         """The nodes that ended without having been ended, with their exit codes; each is told once."""
         with self._lock:
             for node in self.nodes:
-                if not self.is_up(node):
+                if not self.is_up(node) and node not in self._ending:
                     self._bury(node)
             dead, self._dead = self._dead, []
             return dead
@@ -295,13 +296,18 @@ class Cluster:
 
     def _end(self, node, signal_, seconds):
         with self._lock:
-            if not self.is_up(node):
+            if not self.is_up(node) or node in self._ending:
                 return None
-            process = self._processes.pop(node)
-        self._stopped.discard(node)
+            self._ending.add(node)
+            self._stopped.discard(node)
+            process = self._processes[node]
         process.send_signal(signal_)
         try:
-            return process.wait(seconds)
+            process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.kill()
-            return process.wait()
+            process.wait()
+        with self._lock:
+            self._ending.discard(node)
+            del self._processes[node]
+        return process.returncode
