@@ -134,7 +134,7 @@ def play(options, cluster, history, settings):
     enemy.run(time.monotonic() + options.minutes * 60)
     watch.set()
     heal(cluster, history, clients)
-    for error in [*enemy.errors, *(f"{client.name}: {client.error!r}" for client in clients if client.error)]:
+    for error in [*enemy.errors, *(f"{client.name}: {client.error}" for client in clients if client.error)]:
         print(f"harness: {error}", flush=True)
     if missing := workload.read_everything(history, bootstrap, partitions(), 180):
         print(f"not read to the end: {sorted(missing)}", flush=True)

@@ -64,9 +64,11 @@ def lines(index, violations, picture):
     kinds = collections.Counter(kind for _, _, kind, _ in faults)
     unknown = len(index.invoked) - len(index.acks)
     found = sorted(gaps(index), reverse=True)
+    acked = collections.Counter(index.kinds[client] for client, _ in index.acks)
+    told = ", ".join(f"{count:,} of {kind} producers" for kind, count in acked.items())
     run = index.run
     yield (f"`scripts/chaos --minutes {run['minutes']:g} --seed {run['seed']} --nodes {run['nodes']}`: "
-           f"{len(faults)} faults of {len(kinds)} kinds, {len(index.acks):,} records acknowledged, "
+           f"{len(faults)} faults of {len(kinds)} kinds, {len(index.acks):,} records acknowledged ({told}), "
            f"{unknown:,} whose outcome nobody learned, {sum(map(len, index.final.values())):,} in the last reading, "
            f"{sum(map(len, index.replicas.values()))} replicas compared byte for byte.")
     yield ""

@@ -4,6 +4,7 @@ import collections
 import random
 import threading
 import time
+import traceback
 
 from confluent_kafka import (Consumer, KafkaError, KafkaException, Producer, TopicPartition)
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic,
@@ -39,7 +40,7 @@ class Client(threading.Thread):
         try:
             self.work()
         except Exception as error:  # A client that ends early must not look like a quiet one.
-            self.error = error
+            self.error = "".join(traceback.format_exception(error))
 
 
 class Sender(Client):
@@ -81,8 +82,8 @@ class Sender(Client):
     def _produce(self, producer, client, tp, number):
         def delivered(error, message):
             if error is None:
-                offset = message.offset()
-                self.acked.append((tp, number, offset if offset >= 0 else None))
+                # No offset when the broker took it for one that it has had before.
+                self.acked.append((tp, number, message.offset()))
             else:
                 self.unknown.append((tp, number, error.name()))
                 self.fatal |= error.fatal() or error.code() == KafkaError._FATAL
@@ -133,7 +134,7 @@ class TransactionSender(Client):
                 topic, partition = split(tp)
                 producer.produce(topic, payload.encode(self.name, number), payload.key(self.name, number), partition,
                                  on_delivery=lambda error, message, tp=tp, number=number: error is None
-                                 and acks.append((tp, number, message.offset() if message.offset() >= 0 else None)))
+                                 and acks.append((tp, number, message.offset())))
             outcome = self._finish(producer, wanted)
         finally:
             if acks:
