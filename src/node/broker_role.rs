@@ -270,7 +270,12 @@ impl Follower {
                 }
                 replicas.apply(&delta);
             };
-            self.data.spawn_blocking(apply).await.expect("applying metadata does not panic");
+            match self.data.spawn_blocking(apply).await {
+                Ok(()) => {}
+                // The node is ending, and says why elsewhere.
+                Err(error) if error.is_cancelled() => std::future::pending().await,
+                Err(error) => std::panic::resume_unwind(error.into_panic()),
+            }
             self.noted = Some(broker_epoch);
             self.first.send_replace(true);
         }
