@@ -203,7 +203,7 @@ impl Decider {
 
     /// True when this node leads and its image holds everything that earlier leaders committed. To get there a new
     /// leader commits an empty batch: what precedes it in the log is then applied. The first leader of all names the
-    /// cluster before anything else.
+    /// cluster and settles its minimum of in-sync replicas before anything else.
     async fn is_ready(&mut self) -> Result<bool, ControllerError> {
         let leadership = *self.leadership.borrow();
         if !leadership.leads {
@@ -218,14 +218,16 @@ impl Decider {
                 return Ok(false);
             }
         }
-        if self.quorum.applied().image().cluster_id().is_none() && !self.name_cluster().await? {
+        let image = self.quorum.applied().image();
+        let is_initialized = image.cluster_id().is_some() && image.has_agreed_minimum();
+        if !is_initialized && !self.initialize_cluster().await? {
             return Ok(false);
         }
         self.ready_term = Some(leadership.term);
         Ok(true)
     }
 
-    async fn name_cluster(&self) -> Result<bool, ControllerError> {
+    async fn initialize_cluster(&self) -> Result<bool, ControllerError> {
         let Some(cluster_id) = self.identity.cluster_id() else { return Ok(false) };
         let command = InitializeCluster { cluster_id: cluster_id.to_owned() };
         let command = MetadataCommand { kind: Some(Kind::InitializeCluster(command)) };

@@ -1,19 +1,21 @@
 //! The cluster's name, and the producer ids it hands out.
 
 use super::broker_control::check_epoch;
-use super::draft::{Draft, Refusal};
+use super::draft::{Draft, MIN_INSYNC_REPLICAS, Refusal};
 use super::feature_control::supported_features;
+use super::image::ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode};
 use crate::rpc::metadata::{
-    AllocateProducerIds, AllocateProducerIdsReply, ClusterIdRecord, FeatureLevelRecord, InitializeCluster,
-    InitializeClusterReply, ProducerIdsRecord, SupportedFeature, metadata_reply::Kind as Reply,
+    AllocateProducerIds, AllocateProducerIdsReply, ClusterIdRecord, ConfigRecord, FeatureLevelRecord,
+    InitializeCluster, InitializeClusterReply, ProducerIdsRecord, SupportedFeature, metadata_reply::Kind as Reply,
 };
 
 /// How many producer ids a broker gets at a time.
 const PRODUCER_ID_BLOCK_SIZE: i32 = 1000;
 
 /// The first caller names the cluster, whose features begin at the highest levels of this version; whoever
-/// comes later learns the name.
+/// comes later learns the name. The minimum of the ISR is written down too, as Kafka does where there are ELRs (KIP-966):
+/// controllers whose files differ decide by the same one.
 pub(super) fn initialize(draft: &mut Draft<'_>, command: &InitializeCluster) -> Result<Reply, Refusal> {
     if draft.image().cluster_id().is_none() {
         if command.cluster_id.is_empty() {
@@ -23,6 +25,14 @@ pub(super) fn initialize(draft: &mut Draft<'_>, command: &InitializeCluster) -> 
         for SupportedFeature { name, max_level, .. } in supported_features() {
             draft.add(FeatureLevelRecord { name, level: max_level });
         }
+    }
+    if !draft.image().has_agreed_minimum() {
+        draft.add(ConfigRecord {
+            resource_type: ConfigResourceType::Broker.code().into(),
+            resource_name: String::new(),
+            key: MIN_INSYNC_REPLICAS.to_owned(),
+            value: Some(draft.defaults().min_insync_replicas.to_string()),
+        });
     }
     let cluster_id = draft.image().cluster_id().map(|id| id.to_string()).unwrap_or_default();
     Ok(Reply::InitializeCluster(InitializeClusterReply { cluster_id }))

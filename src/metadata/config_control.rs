@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::draft::{Draft, Refusal};
+use super::draft::{Draft, MIN_INSYNC_REPLICAS, Refusal};
 use super::image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
 use super::partition_change::PartitionChange;
 use super::topic_image::TopicImage;
@@ -18,7 +18,7 @@ use crate::rpc::metadata::{
 };
 
 /// Keys that decide who may be in the ELR and who may lead.
-const PARTITION_KEYS: [&str; 2] = ["min.insync.replicas", "unclean.leader.election.enable"];
+const PARTITION_KEYS: [&str; 2] = [MIN_INSYNC_REPLICAS, "unclean.leader.election.enable"];
 
 /// Changes single keys of resources, or only says whether it would.
 pub(super) fn incremental_alter_configs(draft: &mut Draft<'_>, command: &IncrementalAlterConfigs) -> Reply {
@@ -180,6 +180,7 @@ fn check_changes(resource: &ConfigResource, before: &ConfigImage, after: &Config
         return check_configs(resource, after);
     }
     let cluster_wide = resource.name.is_empty();
+    check_agreed_minimum(before, after, cluster_wide)?;
     for (key, value) in after.iter().filter(|(key, value)| before.get(*key) != Some(*value)) {
         validate_broker_config(key, value, cluster_wide).map_err(refusal)?;
     }
@@ -187,6 +188,22 @@ fn check_changes(resource: &ConfigResource, before: &ConfigImage, after: &Config
         config::validate_broker_removal(key, cluster_wide).map_err(refusal)?;
     }
     Ok(())
+}
+
+/// The controllers and all leaders must go by the same minimum (KIP-966; the words are Kafka's): without a value for
+/// the cluster, or with one for a single broker, they would not.
+fn check_agreed_minimum(before: &ConfigImage, after: &ConfigImage, cluster_wide: bool) -> Result<(), Refusal> {
+    let (before, after) = (before.get(MIN_INSYNC_REPLICAS), after.get(MIN_INSYNC_REPLICAS));
+    let refuse = |message: &str| Err(Refusal::new(ErrorCode::InvalidConfig, message));
+    match (cluster_wide, before, after) {
+        (true, Some(_), None) => {
+            refuse("Cluster-level min.insync.replicas cannot be removed while ELR is enabled: set another value")
+        }
+        (false, before, Some(_)) if before != after => {
+            refuse("Broker-level min.insync.replicas cannot be altered while ELR is enabled: set it for all brokers")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Judges the whole configuration of a topic or a group.

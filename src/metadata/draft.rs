@@ -7,6 +7,9 @@ use super::topic_image::TopicImage;
 use crate::model::ErrorCode;
 use crate::rpc::metadata::MetadataRecord;
 
+/// Decides who may be in an ELR: one value for all controllers, see [`ClusterImage::has_agreed_minimum`].
+pub(super) const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
+
 /// What holds for the whole cluster unless something more special says otherwise. From the properties of
 /// the deciding controller; the dynamic default of all brokers goes before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +18,7 @@ pub struct ClusterDefaults {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i32,
-    /// `min.insync.replicas`.
+    /// `min.insync.replicas`. Written down by the first controller that leads; from then on no other counts.
     pub min_insync_replicas: i32,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election_enable: bool,
@@ -42,6 +45,12 @@ impl ClusterImage {
             .or_else(|| self.config_value(&ConfigResource::default_broker(), key))
     }
 
+    /// Whether the cluster has written down which `min.insync.replicas` holds where a topic sets none. A controller
+    /// sees to it before it decides anything else: those that lead after it may have other files.
+    pub fn has_agreed_minimum(&self) -> bool {
+        self.config_value(&ConfigResource::default_broker(), MIN_INSYNC_REPLICAS).is_some()
+    }
+
     /// The size below which the ISR is too small to commit: `min.insync.replicas`, but never more than there
     /// are replicas (invariants, MISR).
     pub(super) fn effective_min_isr(
@@ -51,7 +60,7 @@ impl ClusterImage {
         defaults: &ClusterDefaults,
     ) -> usize {
         let configured = self
-            .topic_config(&topic.name, "min.insync.replicas")
+            .topic_config(&topic.name, MIN_INSYNC_REPLICAS)
             .and_then(|value| value.trim().parse().ok())
             .unwrap_or(defaults.min_insync_replicas);
         usize::try_from(configured).unwrap_or(1).clamp(1, replica_count.max(1))
