@@ -5,8 +5,9 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 
-/// What is logged unless the environment asks for something else: our own news, others' warnings.
-const DEFAULT_FILTER: &str = "warn,ottla=info,openraft=error";
+/// What is logged unless the environment asks for something else: our own news, others' warnings. openraft tells of each
+/// message that a peer does not take, several times a second; `controller::raft` tells once.
+const DEFAULT_FILTER: &str = "warn,ottla=info,openraft=error,openraft::replication=off";
 
 /// Starts logging. `OTTLA_LOG`, or else `RUST_LOG`, chooses what is logged, such as `debug` or
 /// `info,ottla::controller=debug`. A filter that cannot be read is reported and replaced by the default.

@@ -68,6 +68,8 @@ pub struct Peer {
     target: RaftId,
     voter: Voter,
     client: Option<RaftClient<Channel>>,
+    /// False from the first call that failed to the next one that did not.
+    answers: bool,
 }
 
 impl RaftNetworkFactory<MetadataRaft> for Network {
@@ -75,17 +77,21 @@ impl RaftNetworkFactory<MetadataRaft> for Network {
 
     async fn new_client(&mut self, target: RaftId, node: &Voter) -> Peer {
         let (identity, activity) = (self.identity.clone(), self.activity.clone());
-        Peer { identity, activity, target, voter: node.clone(), client: None }
+        Peer { identity, activity, target, voter: node.clone(), client: None, answers: true }
     }
 }
 
 /// Why a call to a peer gave no answer.
+#[derive(Debug, thiserror::Error)]
 enum CallError {
     /// Nobody there: wait a little before the next try.
+    #[error("nobody listens there")]
     Unreachable(tonic::transport::Error),
     /// The call failed under way.
+    #[error("{}", .0.message())]
     Failed(tonic::Status),
     /// The answer makes no sense.
+    #[error("{0}")]
     Invalid(InvalidMessage),
 }
 
@@ -131,10 +137,20 @@ impl Peer {
         Ok(self.client.as_mut().expect("it was just dialled"))
     }
 
-    /// Drops the connection when a call on it failed.
+    /// Drops the connection when a call on it failed, and tells once that the peer does not answer: openraft would
+    /// tell at each try.
     fn after<T>(&mut self, outcome: Result<T, CallError>) -> Result<T, CallError> {
         if matches!(outcome, Err(CallError::Failed(_))) {
             self.client = None;
+        }
+        let answers = outcome.is_ok();
+        if answers != self.answers {
+            self.answers = answers;
+            let controller = self.address();
+            match &outcome {
+                Ok(_) => tracing::info!(%controller, "the controller answers again"),
+                Err(error) => tracing::warn!(%controller, "the controller does not answer: {error}"),
+            }
         }
         outcome
     }
