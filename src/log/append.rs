@@ -41,6 +41,12 @@ pub enum ProducerRefusal {
         /// The last one in the log; −1 for none.
         last_sequence: i32,
     },
+    /// An earlier batch of the producer could not be written; this one has to follow it.
+    #[error("an earlier batch of producer {producer_id} could not be written and has to come first")]
+    BehindFailedWrite {
+        /// The producer.
+        producer_id: ProducerId,
+    },
     /// The batch was appended once, but so long ago that its offset is not remembered.
     #[error("duplicate of sequence numbers {base_sequence} to {last_sequence} of producer {producer_id}")]
     DuplicateSequence {
@@ -94,6 +100,7 @@ impl ProducerRefusal {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             ProducerRefusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            ProducerRefusal::BehindFailedWrite { .. } => ErrorCode::KafkaStorageError,
             ProducerRefusal::DuplicateSequence { .. } => ErrorCode::DuplicateSequenceNumber,
             ProducerRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             ProducerRefusal::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,

@@ -20,10 +20,10 @@ mod tests;
 #[cfg(test)]
 mod transaction_tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{LeaderEpoch, LeaderEpochs, Offset, TopicId, TopicPartition, Uuid, Wall};
+use crate::model::{LeaderEpoch, LeaderEpochs, Offset, ProducerId, TopicId, TopicPartition, Uuid, Wall};
 
 use super::checkpoint::format_leader_epochs;
 use super::disk::Disk;
@@ -73,6 +73,8 @@ pub struct PartitionLog<D: Disk> {
     /// Transactions whose markers may not be committed yet: first offset, and offset of the marker.
     ended_transactions: BTreeMap<Offset, Offset>,
     verifications: Verifications,
+    /// Producers whose last batch could not be written here.
+    write_failed_for: HashSet<ProducerId>,
     /// The partition's directory may not be durable in the one above, nor `partition.metadata` in it.
     new_on_disk: bool,
 }
@@ -132,6 +134,7 @@ impl<D: Disk> PartitionLog<D> {
     pub fn assign_leader_epoch_start(&mut self, leader_epoch: LeaderEpoch) -> Result<(), LogError> {
         self.check_leader_epoch(leader_epoch)?;
         self.note_leader_epoch(leader_epoch, self.log_end_offset());
+        self.write_failed_for.clear();
         Ok(())
     }
 
@@ -242,6 +245,8 @@ impl<D: Disk> PartitionLog<D> {
     pub fn expire_producers(&mut self, now: Wall) -> usize {
         let expiration_ms = self.log.config().producer_id_expiration_ms;
         self.verifications.expire(now, expiration_ms);
+        // Whoever is still at it fails again, and is noted again.
+        self.write_failed_for.clear();
         self.producers.expire(now, expiration_ms)
     }
 }

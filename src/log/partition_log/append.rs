@@ -30,9 +30,27 @@ impl<D: Disk> PartitionLog<D> {
                 return Ok(AppendOutcome::Refused(ProducerRefusal::NotVerified { producer_id }));
             }
             Verdict::Append => {}
-            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(refusal)),
+            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(self.too_early_or(refusal))),
         }
-        self.append_checked(batch, header, leader_epoch, now).map(AppendOutcome::Appended)
+        let appended = self.append_checked(batch, header, leader_epoch, now);
+        if header.has_producer_id() {
+            match appended {
+                Ok(_) => self.write_failed_for.remove(&header.producer_id),
+                Err(_) => self.write_failed_for.insert(header.producer_id),
+            };
+        }
+        appended.map(AppendOutcome::Appended)
+    }
+
+    /// What a producer had sent behind a batch that could not be written is not out of order but too early. Told that
+    /// it is out of order, a client gives up its epoch and sends again what other partitions have already (B1).
+    fn too_early_or(&self, refusal: ProducerRefusal) -> ProducerRefusal {
+        match refusal {
+            ProducerRefusal::OutOfOrderSequence { producer_id, .. } if self.write_failed_for.contains(&producer_id) => {
+                ProducerRefusal::BehindFailedWrite { producer_id }
+            }
+            refusal => refusal,
+        }
     }
 
     /// Appends a batch that may be appended.

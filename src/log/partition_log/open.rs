@@ -1,6 +1,6 @@
 //! Opening a partition's log: what is on disk becomes what is in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,6 +67,7 @@ impl<D: Disk> PartitionLog<D> {
             snapshots: Snapshots::default(),
             ended_transactions: BTreeMap::new(),
             verifications: Verifications::default(),
+            write_failed_for: HashSet::new(),
             new_on_disk: known_recovery_point.is_none(),
         };
         // A snapshot past the recovery point may tell of markers that the transaction indexes have lost.
