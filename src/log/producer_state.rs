@@ -189,6 +189,11 @@ impl ProducerStates {
         })
     }
 
+    /// The producer's newest epoch.
+    pub fn epoch(&self, producer_id: ProducerId) -> Option<ProducerEpoch> {
+        self.producers.get(&producer_id).map(|producer| producer.epoch)
+    }
+
     /// True when the producer has a transaction open in this epoch.
     pub fn has_open_transaction(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool {
         let producer = self.producers.get(&producer_id).filter(|producer| producer.epoch == producer_epoch);

@@ -313,3 +313,19 @@ fn the_index_has_kafkas_bytes() {
     let fields = [7_i64, 0, 1, 2].map(i64::to_be_bytes).concat();
     assert_eq!(bytes, [&[0, 0][..], &fields].concat());
 }
+
+/// The coordinator may say that the next transaction has begun a moment before its marker for the last one arrives.
+#[test]
+fn a_marker_that_raises_the_epoch_leaves_the_next_transaction_alone() {
+    let mut log = open(&disk()).unwrap();
+    write(&mut log, 1, 0);
+    let next = (ProducerId(1), ProducerEpoch(1));
+    let guard = log.start_verification(next.0, next.1, NOW);
+    let marker = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 0 };
+    log.append_marker(marker, next, 2, EPOCH, NOW).unwrap();
+    let mut batch = BatchBuilder::new().producer(next.0, next.1, 0).transactional();
+    batch.append(NOW.0, None, Some(b"next"), &[]);
+    let batch = batch.build();
+    let outcome = log.append_as_leader(&batch, &BatchHeader::parse(&batch).unwrap(), EPOCH, guard, NOW);
+    assert!(matches!(outcome, Ok(AppendOutcome::Appended(_))), "{outcome:?}");
+}

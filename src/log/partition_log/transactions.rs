@@ -53,6 +53,15 @@ impl Verifications {
         begun.is_some_and(|begun| begun.guard == guard && begun.producer_epoch == header.producer_epoch)
     }
 
+    /// A batch or marker of the producer is in the log. A marker that raises the epoch ends a transaction of an epoch
+    /// before: what is verified in the new one belongs to the next transaction already (KIP-890).
+    fn end(&mut self, header: &BatchHeader, raises_epoch: bool) {
+        let is_of_the_next = |begun: &Verification| raises_epoch && begun.producer_epoch == header.producer_epoch;
+        if !self.by_producer.get(&header.producer_id).is_some_and(is_of_the_next) {
+            self.by_producer.remove(&header.producer_id);
+        }
+    }
+
     /// Forgets verifications that were never used.
     pub(super) fn expire(&mut self, now: Wall, expiration_ms: i64) {
         self.by_producer.retain(|_, begun| now.0.saturating_sub(begun.since.0) < expiration_ms);
@@ -105,7 +114,9 @@ impl<D: Disk> PartitionLog<D> {
     /// Takes note of an appended batch in everything that is told of producers. Cannot fail: the batch is in the log.
     pub(super) fn note_producer(&mut self, header: &BatchHeader, marker: Option<EndTransactionMarker>) {
         if header.is_transactional() {
-            self.verifications.by_producer.remove(&header.producer_id);
+            let epoch_before = self.producers.epoch(header.producer_id);
+            let raises_epoch = marker.is_some() && epoch_before.is_some_and(|before| before < header.producer_epoch);
+            self.verifications.end(header, raises_epoch);
         }
         let Some(ended) = self.producers.update(header, marker) else { return };
         self.ended_transactions.insert(ended.extent.first_offset, ended.extent.last_offset);
