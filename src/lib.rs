@@ -25,6 +25,7 @@ pub mod node;
 pub mod observability;
 pub mod partition;
 pub mod protocol;
+pub mod quota;
 pub mod record;
 pub mod replication;
 pub mod rpc;

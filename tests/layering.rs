@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the ground up. Modules of one row do not know each other.
 const ROWS: &[&[&str]] = &[
     &["model"],
-    &["record", "protocol", "rpc", "config", "observability", "clock"],
+    &["record", "protocol", "rpc", "config", "observability", "clock", "quota"],
     &["metadata", "replication", "group", "transaction", "log"],
     &["cluster", "client"],
     &["controller", "partition"],
