@@ -24,6 +24,18 @@ impl Connection {
         Ok(Self { stream, buffer: BytesMut::new() })
     }
 
+    /// A connection to the first of some addresses, separated by commas, that takes it.
+    pub fn open_any(addresses: &str) -> io::Result<Self> {
+        let mut last = io::Error::other("no address");
+        for address in addresses.split(',') {
+            match Self::open(address) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     /// The same connection for another thread.
     pub fn share(&self) -> io::Result<Self> {
         Ok(Self { stream: self.stream.try_clone()?, buffer: BytesMut::new() })

@@ -14,6 +14,7 @@ use super::{fetch, produce};
 
 #[derive(Args)]
 pub struct Latency {
+    /// The broker that leads the topic's only partition.
     #[arg(long)]
     bootstrap: String,
     #[arg(long)]
@@ -51,7 +52,8 @@ impl Latency {
             value[..8].copy_from_slice(&(begun.elapsed().as_nanos() as u64).to_be_bytes());
             let mut batch = BatchBuilder::new();
             batch.append(1_700_000_000_000, None, Some(&value), &[]);
-            connection.send(&frame(produce::VERSION, &produce::request(&self.topic, 1, self.acks, &batch.build())))?;
+            connection
+                .send(&frame(produce::VERSION, &produce::request(&self.topic, vec![0], self.acks, &batch.build())))?;
             produce::check(&mut connection)?;
         }
         Ok(())

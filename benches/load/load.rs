@@ -2,11 +2,13 @@
 //!
 //! It sends frames that are encoded once over blocking sockets, so that nearly all the work of a run is the broker's,
 //! and it makes no choice of its own: no batching by time, no retries, no metadata. Each command prints one line of
-//! JSON. It talks to a single broker that leads every partition.
+//! JSON. `produce` and `await-acks` talk to the leaders of all partitions, the others to a single broker that leads them.
 
+mod await_acks;
 mod connection;
 mod fetch;
 mod latency;
+mod leaders;
 mod null_broker;
 mod produce;
 mod start;
@@ -35,6 +37,8 @@ enum Command {
     Latency(latency::Latency),
     /// Answers the requests of `latency` with next to no work: what is left is the client's own time.
     NullBroker(null_broker::NullBroker),
+    /// Waits until every partition of some topics has acknowledged a record.
+    AwaitAcks(await_acks::AwaitAcks),
     /// Starts a broker and measures the time from its exec to its first acknowledged produce.
     StartTime(start::StartTime),
     /// Writes to that much memory and gives it back, so that no run pays for memory the machine never touched.
@@ -52,6 +56,7 @@ fn main() {
         Command::Fetch(fetch) => fetch.run(),
         Command::Latency(latency) => latency.run(),
         Command::NullBroker(broker) => broker.run(),
+        Command::AwaitAcks(acks) => acks.run(),
         Command::StartTime(start) => start.run(),
         Command::Touch { bytes } => touch(bytes),
     };

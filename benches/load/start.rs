@@ -43,7 +43,7 @@ impl StartTime {
             .stderr(errors)
             .spawn()
             .expect("the broker starts");
-        let frame = frame(produce::VERSION, &produce::request(&self.topic, 1, 1, &produce::batch(1, 100)));
+        let frame = frame(produce::VERSION, &produce::request(&self.topic, vec![0], 1, &produce::batch(1, 100)));
         let mut listening = None;
         while let Err(error) = self.try_once(&frame, &mut listening, begun) {
             assert!(begun.elapsed() < Duration::from_secs(300), "no acknowledgement in five minutes: {error}");
