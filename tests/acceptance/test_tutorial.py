@@ -1,6 +1,7 @@
 """What the tutorials of Kafka's Python clients do must work as written.
 
-KAFKA_BOOTSTRAP=host:port names the broker; scripts/acceptance starts one and sets it.
+KAFKA_BOOTSTRAP=host:port names the broker; scripts/acceptance starts one and sets it. KAFKA_RF is the replication factor
+of the topics made here, 1 unless set.
 """
 import json
 import os
@@ -14,6 +15,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, Ne
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
 BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP"]
+REPLICAS = int(os.environ.get("KAFKA_RF", "1"))
 
 
 def fresh(prefix):
@@ -28,7 +30,7 @@ def admin():
 @pytest.fixture
 def topic(admin):
     name = fresh("tutorial")
-    admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=1)])[name].result(20)
+    admin.create_topics([NewTopic(name, num_partitions=3, replication_factor=REPLICAS)])[name].result(20)
     yield name
     admin.delete_topics([name])[name].result(20)
 
