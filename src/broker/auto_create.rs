@@ -14,7 +14,7 @@ use crate::model::ErrorCode;
 use crate::partition::Replicas;
 use crate::rpc::metadata::{CreatableTopic, CreateTopics, metadata_command, metadata_reply};
 
-use super::context::{CONTROLLER_TIMEOUT, submit};
+use super::submit::{CONTROLLER_TIMEOUT, submit};
 
 /// How long a round waits for more names.
 const BATCH_WAIT: Duration = Duration::from_millis(5);

@@ -9,14 +9,12 @@ use crate::coordinator::{GroupCoordinator, LocalMarkers, TransactionCoordinator}
 use crate::metadata::ClusterImage;
 use crate::model::BrokerId;
 use crate::partition::Replicas;
-use crate::rpc::metadata::{MetadataCommand, MetadataReply, metadata_command};
+use crate::rpc::metadata::{MetadataReply, metadata_command};
 
 use super::auto_create::AutoCreate;
 use super::fetch_session::FetchSessions;
 use super::metrics::RequestMetrics;
-
-/// How long a handler waits for the controllers when the client named no time.
-pub const CONTROLLER_TIMEOUT: Duration = Duration::from_secs(30);
+use super::submit::submit;
 
 /// What handlers share.
 pub struct Context {
@@ -54,8 +52,7 @@ impl Context {
         self.replicas.image()
     }
 
-    /// Has the controllers carry out a command, and waits until this broker has applied what came of it: the
-    /// client's next request finds it done.
+    /// See [`submit`].
     pub async fn submit(
         &self,
         command: metadata_command::Kind,
@@ -63,18 +60,4 @@ impl Context {
     ) -> Result<MetadataReply, ClusterError> {
         submit(&self.controller, &self.replicas, command, timeout).await
     }
-}
-
-/// See [`Context::submit`].
-pub(super) async fn submit(
-    controller: &ControllerCalls,
-    replicas: &Replicas,
-    command: metadata_command::Kind,
-    timeout: Duration,
-) -> Result<MetadataReply, ClusterError> {
-    let deadline = tokio::time::Instant::now() + timeout;
-    let reply = controller.submit(MetadataCommand { kind: Some(command) }, timeout).await?;
-    // Not applied in time: the answer holds all the same, only a little later here.
-    let _ = tokio::time::timeout_at(deadline, replicas.wait_for_index(reply.metadata_index)).await;
-    Ok(reply)
 }

@@ -6,7 +6,8 @@ use crate::cluster::ClusterError;
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{metadata_command, metadata_reply};
 
-use super::context::{CONTROLLER_TIMEOUT, Context};
+use super::context::Context;
+use super::submit::CONTROLLER_TIMEOUT;
 
 /// The longest a client may have its request wait.
 const TIMEOUT_MAX: Duration = Duration::from_secs(300);

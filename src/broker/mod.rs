@@ -25,6 +25,7 @@ mod protocol_support;
 mod raft_voters;
 mod receive;
 mod send;
+mod submit;
 
 pub use admission::ConnectionCounts;
 pub use auto_create::AutoCreate;

@@ -2,28 +2,9 @@
 
 use std::time::Duration;
 
-use super::endpoint::{join_address, split_address};
 use super::layers::Layers;
-use super::listeners::named;
 use super::node_config::NodeConfig;
-
-/// A voter of the controller quorum.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Voter {
-    /// Its `node.id`.
-    pub node_id: i32,
-    /// Its host.
-    pub host: String,
-    /// The port of its controller listener.
-    pub port: u16,
-}
-
-impl Voter {
-    /// `host:port`.
-    pub fn address(&self) -> String {
-        join_address(&self.host, self.port)
-    }
-}
+use super::voters::{Voter, parse_servers, parse_voters};
 
 /// The controller quorum and its timers.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -59,12 +40,12 @@ impl ControllerConfig {
     /// Resolves the quorum, and says what is wrong with it.
     pub(super) fn resolve(layers: Layers<'_>, node: &NodeConfig, problems: &mut Vec<String>) -> Self {
         let voters = parse_voters(&layers.list("controller.quorum.voters")).unwrap_or_else(|problem| {
-            problems.push(format!("{}: {problem}", named(layers.start, "controller.quorum.voters")));
+            problems.push(format!("{}: {problem}", layers.start.named("controller.quorum.voters")));
             Vec::new()
         });
         let bootstrap_servers = parse_servers(&layers.list("controller.quorum.bootstrap.servers"));
         let bootstrap_servers = bootstrap_servers.unwrap_or_else(|problem| {
-            problems.push(format!("{}: {problem}", named(layers.start, "controller.quorum.bootstrap.servers")));
+            problems.push(format!("{}: {problem}", layers.start.named("controller.quorum.bootstrap.servers")));
             Vec::new()
         });
         check_membership(layers, node, &voters, &bootstrap_servers, problems);
@@ -103,53 +84,26 @@ fn check_membership(
     if node.roles.controller && !voters.is_empty() && !is_voter {
         problems.push(format!(
             "{} makes this node a controller, but {} has no voter {} ({})",
-            named(start, "process.roles"),
-            named(start, "controller.quorum.voters"),
+            start.named("process.roles"),
+            start.named("controller.quorum.voters"),
             node.node_id,
-            named(start, id_key)
+            start.named(id_key)
         ));
     }
     if !node.roles.controller && is_voter {
         problems.push(format!(
             "{} makes this node no controller, but {} has a voter {} ({})",
-            named(start, "process.roles"),
-            named(start, "controller.quorum.voters"),
+            start.named("process.roles"),
+            start.named("controller.quorum.voters"),
             node.node_id,
-            named(start, id_key)
+            start.named(id_key)
         ));
     }
     if !node.roles.controller && voters.is_empty() && bootstrap_servers.is_empty() {
         problems.push(format!(
             "{} makes this node a broker only, and nothing says who its controllers are: set \
              controller.quorum.voters=id@host:port,... or controller.quorum.bootstrap.servers=host:port,...",
-            named(start, "process.roles")
+            start.named("process.roles")
         ));
     }
-}
-
-/// Parses `id@host:port` items.
-pub(super) fn parse_voters(items: &[String]) -> Result<Vec<Voter>, String> {
-    let mut voters: Vec<Voter> = Vec::new();
-    for item in items {
-        let parsed = item.split_once('@').and_then(|(id, address)| {
-            let node_id = id.trim().parse::<i32>().ok().filter(|id| *id >= 0)?;
-            let (host, port) = split_address(address)?;
-            Some(Voter { node_id, host, port })
-        });
-        let voter = parsed.filter(|voter| !voter.host.is_empty() && voter.port != 0);
-        let voter = voter.ok_or_else(|| format!("{item:?} is no voter; one looks like 1@host:9093"))?;
-        if voters.iter().any(|earlier| earlier.node_id == voter.node_id) {
-            return Err(format!("voter {} is there twice", voter.node_id));
-        }
-        voters.push(voter);
-    }
-    Ok(voters)
-}
-
-fn parse_servers(items: &[String]) -> Result<Vec<(String, u16)>, String> {
-    let parse = |item: &String| {
-        let server = split_address(item).filter(|(host, port)| !host.is_empty() && *port != 0);
-        server.ok_or_else(|| format!("{item:?} is no address; one looks like host:9093"))
-    };
-    items.iter().map(parse).collect()
 }

@@ -2,7 +2,6 @@
 
 use super::endpoint::split_address;
 use super::layers::Layers;
-use super::listeners::named;
 use super::static_config::Origin;
 
 /// Where health and metrics are served.
@@ -30,7 +29,7 @@ impl HttpConfig {
             None => {
                 problems.push(format!(
                     "{}: {text:?} is no address; one looks like 127.0.0.1:9404, and an empty one turns HTTP off",
-                    named(layers.start, key)
+                    layers.start.named(key)
                 ));
                 None
             }

@@ -1,7 +1,6 @@
 //! `ottla.create.topics`: topics that a node creates when it starts, in the words of `KAFKA_CREATE_TOPICS`.
 
 use super::layers::Layers;
-use super::listeners::named;
 
 /// A topic to create unless it exists.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -26,7 +25,7 @@ pub(super) fn resolve(layers: Layers<'_>, problems: &mut Vec<String>) -> Vec<Ini
             None => problems.push(format!(
                 "{}: {item:?} is no topic; one looks like name:partitions:replicas or \
                  name:partitions:replicas:cleanup.policy",
-                named(layers.start, "ottla.create.topics")
+                layers.start.named("ottla.create.topics")
             )),
         }
     }

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::endpoint::{Endpoint, SecurityProtocol};
-use super::key::ConfigType;
 use super::layers::Layers;
 use super::node_config::ProcessRoles;
 use super::static_config::StaticConfig;
 use super::value::split_list;
+use super::voters::parse_voters;
 
 /// A listener of this node.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,7 +70,7 @@ impl Resolver<'_, '_> {
 
     /// `listeners=... (server.properties:7)`, for sentences about what contradicts what.
     fn named(&self, name: &str) -> String {
-        named(self.start(), name)
+        self.start().named(name)
     }
 
     fn endpoints(&mut self, key: &str) -> Vec<Endpoint> {
@@ -130,7 +130,7 @@ impl Resolver<'_, '_> {
     /// Where the other voters expect this one; alone, a free port that only this machine sees.
     fn added_controller_endpoint(&self, name: &str) -> Endpoint {
         let node_id = self.layers.int("node.id");
-        let voters = super::controller_config::parse_voters(&self.layers.list("controller.quorum.voters"));
+        let voters = parse_voters(&self.layers.list("controller.quorum.voters"));
         let own = voters.ok().and_then(|voters| voters.into_iter().find(|voter| voter.node_id == node_id));
         match own {
             Some(voter) => Endpoint { name: name.to_owned(), host: String::new(), port: voter.port },
@@ -289,16 +289,5 @@ impl Resolver<'_, '_> {
         }
         // Kafka insists on a listener of that name; where nothing was said, the first one serves as well.
         broker.first().map(|listener| listener.endpoint.name.clone()).unwrap_or_default()
-    }
-}
-
-/// `key=value (where it was set)`, or `key=default (default)`; a password's value is left out.
-pub(super) fn named(start: &StaticConfig, name: &str) -> String {
-    let key = super::broker_key(name);
-    let is_secret = key.is_some_and(|key| key.config_type == ConfigType::Password);
-    match (start.value(name), start.origin(name)) {
-        (Some(_), Some(origin)) if is_secret => format!("{name} ({origin})"),
-        (Some(value), Some(origin)) => format!("{name}={value} ({origin})"),
-        _ => format!("{name}={} (default)", key.and_then(|key| key.default).unwrap_or_default()),
     }
 }

@@ -34,10 +34,11 @@ mod tests;
 mod topic_config;
 mod update;
 mod value;
+mod voters;
 
 use std::collections::BTreeMap;
 
-pub use controller_config::{ControllerConfig, LeaderRebalance, Voter};
+pub use controller_config::{ControllerConfig, LeaderRebalance};
 pub use describe::{
     ConfigSynonym, DescribedConfig, describe_broker, describe_cluster_default, describe_group, describe_topic,
     effective_broker_value, effective_topic_value,
@@ -63,6 +64,7 @@ pub use update::{
     validate_group_config, validate_topic_config, validate_topic_configs,
 };
 pub use value::ConfigValue;
+pub use voters::Voter;
 
 /// The configs that one resource has set, by key.
 pub type ConfigMap = BTreeMap<String, String>;

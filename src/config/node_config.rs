@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use super::layers::Layers;
-use super::listeners::named;
 
 /// Which roles a node plays.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,7 +36,7 @@ pub(super) fn resolve(layers: Layers<'_>, problems: &mut Vec<String>) -> NodeCon
     if log_dirs.len() > 1 {
         problems.push(format!(
             "{} names several directories, and one log directory is served; name one, on a volume that spans the disks",
-            named(layers.start, "log.dirs")
+            layers.start.named("log.dirs")
         ));
     }
     let log_dir = PathBuf::from(log_dirs.first().map_or("./ottla-data", String::as_str));
@@ -68,8 +67,8 @@ fn node_id(layers: Layers<'_>, problems: &mut Vec<String>) -> i32 {
     {
         problems.push(format!(
             "{} and {} are the same thing and must agree; keep node.id",
-            named(start, "node.id"),
-            named(start, "broker.id")
+            start.named("node.id"),
+            start.named("broker.id")
         ));
     }
     let node_id = layers.int("node.id");

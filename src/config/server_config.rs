@@ -6,7 +6,7 @@ use super::controller_config::ControllerConfig;
 use super::http_config::HttpConfig;
 use super::initial_topics::{self, InitialTopic};
 use super::layers::Layers;
-use super::listeners::{self, ListenersConfig, named};
+use super::listeners::{self, ListenersConfig};
 use super::load::{ConfigError, Loaded};
 use super::node_config::{self, NodeConfig};
 use super::static_config::StaticConfig;
@@ -69,7 +69,7 @@ const ORDERED: &[(&str, &str)] = &[
 fn check_order(layers: Layers<'_>, problems: &mut Vec<String>) {
     for (smaller, larger) in ORDERED {
         if layers.long(smaller) > layers.long(larger) {
-            problems.push(format!("{} exceeds {}", named(layers.start, smaller), named(layers.start, larger)));
+            problems.push(format!("{} exceeds {}", layers.start.named(smaller), layers.start.named(larger)));
         }
     }
 }
@@ -82,13 +82,13 @@ fn doubts(start: &StaticConfig, controller: &ControllerConfig) -> Vec<String> {
     if voters > 0 && voters.is_multiple_of(2) {
         doubts.push(format!(
             "{} has {voters} voters; an even number survives no more failures than one voter fewer",
-            named(start, "controller.quorum.voters")
+            start.named("controller.quorum.voters")
         ));
     }
     if start.value("process.roles").is_none() && start.value("broker.id").is_some() && controller.voters.is_empty() {
         doubts.push(format!(
             "{} without controller.quorum.voters: this node forms a cluster of its own; name the voters to join others",
-            named(start, "broker.id")
+            start.named("broker.id")
         ));
     }
     if let (Some(minimum), Some(replicas)) = (number("min.insync.replicas"), number("default.replication.factor"))
@@ -96,8 +96,8 @@ fn doubts(start: &StaticConfig, controller: &ControllerConfig) -> Vec<String> {
     {
         doubts.push(format!(
             "{} exceeds {}: no produce with acks=all can succeed on a topic that is created without either",
-            named(start, "min.insync.replicas"),
-            named(start, "default.replication.factor")
+            start.named("min.insync.replicas"),
+            start.named("default.replication.factor")
         ));
     }
     doubts

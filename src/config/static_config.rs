@@ -6,6 +6,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::key::ConfigType;
+
 /// The place where a value was set.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
@@ -75,6 +77,18 @@ impl StaticConfig {
     /// True when nothing was set at all.
     pub fn is_empty(&self) -> bool {
         self.settings.is_empty()
+    }
+
+    /// `key=value (where it was set)`, or `key=default (default)`, for sentences about what contradicts what; a
+    /// password's value is left out.
+    pub(super) fn named(&self, name: &str) -> String {
+        let key = super::broker_key(name);
+        let is_secret = key.is_some_and(|key| key.config_type == ConfigType::Password);
+        match (self.value(name), self.origin(name)) {
+            (Some(_), Some(origin)) if is_secret => format!("{name} ({origin})"),
+            (Some(value), Some(origin)) => format!("{name}={value} ({origin})"),
+            _ => format!("{name}={} (default)", key.and_then(|key| key.default).unwrap_or_default()),
+        }
     }
 
     pub(super) fn set(&mut self, name: &str, value: &str, origin: Origin) {

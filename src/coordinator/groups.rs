@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::alarm::Alarm;
-use super::host::{Host, Logged, Machine, Shard};
+use super::host::{Host, Machine, Shard};
+use super::load::Logged;
 use super::{notes, offsets_topic};
 use crate::clock;
 use crate::group::{AppendId, Effect, Event, Group, GroupConfig, GroupRecord, Now, Reply, Token};

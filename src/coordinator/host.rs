@@ -20,7 +20,7 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 
-use super::load::{LoadError, load};
+use super::load::{LoadError, Logged, load};
 use crate::clock;
 use crate::cluster::spawn_or_abort;
 use crate::log::VerificationGuard;
@@ -28,7 +28,6 @@ use crate::metadata::ClusterImage;
 use crate::model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use crate::partition::{AppendRequest, Appended, LeadershipChange, MarkerRequest, PartitionError, Replica, Replicas};
 use crate::protocol::DecodeError;
-use crate::record::TransactionResult;
 
 /// Partitions read from disk at a time.
 const LOADS_AT_A_TIME: usize = 4;
@@ -36,27 +35,6 @@ const LOADS_AT_A_TIME: usize = 4;
 const LOAD_RETRY_PAUSE: Duration = Duration::from_secs(5);
 /// Pause before looking again whether a log's end is committed while too few replicas are in sync.
 const COMMIT_RETRY_PAUSE: Duration = Duration::from_millis(100);
-
-/// What the log of an internal topic says.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Logged<'a> {
-    /// A record.
-    Record {
-        /// Set when the record counts only once this producer's transaction is committed.
-        producer_id: Option<ProducerId>,
-        /// Its key.
-        key: &'a Bytes,
-        /// Its value; `None` is a tombstone.
-        value: Option<&'a Bytes>,
-    },
-    /// A producer's transaction has ended.
-    Marker {
-        /// Whose.
-        producer_id: ProducerId,
-        /// How.
-        result: TransactionResult,
-    },
-}
 
 /// What is made of a partition's records.
 pub(super) trait Machine: Sized + Send + 'static {

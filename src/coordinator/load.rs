@@ -2,14 +2,34 @@
 
 use bytes::Bytes;
 
-use super::host::Logged;
-use crate::model::{LeaderEpoch, Offset};
+use crate::model::{LeaderEpoch, Offset, ProducerId};
 use crate::partition::{Isolation, PartitionError, Replica};
 use crate::protocol::DecodeError;
-use crate::record::{Batch, Batches, EndTransactionMarker, RecordError, Records};
+use crate::record::{Batch, Batches, EndTransactionMarker, RecordError, Records, TransactionResult};
 
 /// An internal batch inflates to no more than this.
 const BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// What the log of an internal topic says.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Logged<'a> {
+    /// A record.
+    Record {
+        /// Set when the record counts only once this producer's transaction is committed.
+        producer_id: Option<ProducerId>,
+        /// Its key.
+        key: &'a Bytes,
+        /// Its value; `None` is a tombstone.
+        value: Option<&'a Bytes>,
+    },
+    /// A producer's transaction has ended.
+    Marker {
+        /// Whose.
+        producer_id: ProducerId,
+        /// How.
+        result: TransactionResult,
+    },
+}
 
 /// Why a partition cannot be loaded.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,8 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::groups::group_error;
-use super::host::{Host, Logged, Machine, Shard, Written};
+use super::host::{Host, Machine, Shard, Written};
+use super::load::Logged;
 use super::markers::MarkerWriter;
 use super::transaction_state_topic;
 use crate::clock;

@@ -5,8 +5,9 @@
 //! terms and offsets its log indexes. Version 1 brings the times of fetching, version 2 error messages, directory ids and
 //! the controllers' addresses (KIP-853). The quorum's leader is asked, so the answer is its view.
 
-use crate::broker::context::{CONTROLLER_TIMEOUT, Context};
+use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
+use crate::broker::submit::CONTROLLER_TIMEOUT;
 use crate::cluster::ClusterError;
 use crate::model::{CLUSTER_METADATA_TOPIC, ErrorCode, Uuid};
 use crate::protocol::messages::{
