@@ -1,11 +1,13 @@
 //! Configurations written for other images and other years of Kafka, each started as a real process and served from.
 //!
 //! Values are those of the files people have; only ports and folders are the test's own, because tests run side by
-//! side. `serves` does what a quick start does: the topic comes into being by being named.
+//! side. `serves` does what a quick start does: the topic comes into being by being named. Where OTTLA_TEST_PYTHON names
+//! a Python that has kafka-python, its quick start is run too (`scripts/acceptance --drop-in`).
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 
 use ottla::protocol::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 
@@ -42,6 +44,11 @@ fn serves(address: &str) {
     assert_eq!(connection.produce("user-events", b"page_view"), 0);
     assert_eq!(connection.produce("user-events", b"click"), 1);
     assert_eq!(connection.fetch_all("user-events"), [b"page_view".to_vec(), b"click".to_vec()]);
+    if let Some(python) = std::env::var_os("OTTLA_TEST_PYTHON") {
+        let quick_start = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acceptance/quick_start.py");
+        let output = Command::new(python).args([quick_start, address]).output().expect("Python starts");
+        assert!(output.status.success(), "kafka-python at {address}: {output:?}");
+    }
 }
 
 /// What a client is told when it connects to `address`: the brokers as `host:port`.

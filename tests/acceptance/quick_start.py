@@ -1,0 +1,43 @@
+"""The quick start of kafka-python, against any broker: produces to a topic that does not exist yet, and consumes it.
+
+    quick_start.py BOOTSTRAP [TOPIC [ALREADY]]
+
+ALREADY is how many records an earlier run has left in TOPIC; they must be there still. Prints what was read.
+"""
+import json
+import sys
+import time
+import uuid
+
+from kafka import KafkaConsumer, KafkaProducer
+
+RECORDS = 3
+SECONDS = 60
+
+
+def quick_start(bootstrap, topic, already):
+    producer = KafkaProducer(bootstrap_servers=bootstrap, value_serializer=lambda v: json.dumps(v).encode())
+    for number in range(already, already + RECORDS):
+        producer.send(topic, {"user_id": number, "action": "page_view"})
+    producer.flush()
+    producer.close()
+
+    consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=f"analytics-{uuid.uuid4().hex[:8]}",
+                             auto_offset_reset="earliest", value_deserializer=lambda v: json.loads(v))
+    read, end = [], time.monotonic() + SECONDS
+    while len(read) < already + RECORDS and time.monotonic() < end:
+        for records in consumer.poll(timeout_ms=200).values():
+            read.extend(record.value["user_id"] for record in records)
+    consumer.close()
+    # Partitions are read side by side; within one the order holds, and the topic is made with one unless told otherwise.
+    if sorted(read) != list(range(already + RECORDS)):
+        sys.exit(f"{topic} at {bootstrap}: expected {already + RECORDS} records, read {read}")
+    return read
+
+
+if __name__ == "__main__":
+    if not 2 <= len(sys.argv) <= 4:
+        sys.exit(__doc__)
+    name = sys.argv[2] if len(sys.argv) > 2 else f"user-events-{uuid.uuid4().hex[:8]}"
+    before = int(sys.argv[3]) if len(sys.argv) > 3 else 0
+    print(f"{name}: {len(quick_start(sys.argv[1].split(','), name, before))} records")
