@@ -193,7 +193,7 @@ served! {
     DescribeCluster 0..=2 => describe_cluster (DescribeClusterRequest);
     DescribeProducers 0..=0 => describe_producers (DescribeProducersRequest);
     DescribeTransactions 0..=0 => describe_transactions (DescribeTransactionsRequest);
-    ListTransactions 0..=1 => list_transactions (ListTransactionsRequest);
+    ListTransactions 0..=2 => list_transactions (ListTransactionsRequest);
     ListConfigResources 0..=1 => list_config_resources (ListConfigResourcesRequest);
     UnregisterBroker 0..=0 => unregister_broker (UnregisterBrokerRequest);
     DescribeTopicPartitions 0..=0 => describe_topic_partitions (DescribeTopicPartitionsRequest);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::runtime;
 
+use super::client_settings::ClientSettings;
 use super::exit::{Exit, Failure};
 use super::output::{Format, Output};
 use crate::client::{BootstrapServers, ClusterClient, ClusterOptions, ConnectionOptions};
@@ -15,37 +16,44 @@ use crate::client::{BootstrapServers, ClusterClient, ClusterOptions, ConnectionO
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ClusterArguments {
-    /// Brokers to ask first; others are found through them.
+    /// Brokers to ask first; others are found through them. localhost:9092 where nothing says otherwise.
     #[arg(
         short = 'b',
         long = "bootstrap-server",
         visible_alias = "brokers",
         env = "OTTLA_BOOTSTRAP",
-        default_value = "localhost:9092",
         value_name = "HOST:PORT,...",
         global = true
     )]
-    pub(super) bootstrap_server: String,
+    bootstrap_server: Option<String>,
+    /// A properties file of Kafka's clients: bootstrap.servers and client.id, unless options say otherwise.
+    #[arg(long, value_name = "FILE", global = true)]
+    command_config: Option<String>,
     /// How long to try, in seconds.
     #[arg(long, default_value_t = 30, value_name = "SECONDS", global = true, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(super) timeout: u64,
-    /// What the brokers are told as the client's name.
-    #[arg(long, default_value = "ottla", value_name = "NAME", global = true)]
-    pub(super) client_id: String,
+    /// What the brokers are told as the client's name; ottla where nothing says otherwise.
+    #[arg(long, value_name = "NAME", global = true)]
+    client_id: Option<String>,
 }
 
 impl ClusterArguments {
     /// Connects to the cluster.
     pub(super) async fn connect(&self) -> Result<ClusterClient, Failure> {
-        let servers: BootstrapServers = self.bootstrap_server.parse()?;
-        Ok(ClusterClient::connect(servers, self.options()).await?)
+        let settings = self.command_config.as_deref().map(ClientSettings::read).transpose();
+        let settings = settings.map_err(Failure::usage)?.unwrap_or_default();
+        settings.refuse_unserved().map_err(Failure::usage)?;
+        let servers = self.bootstrap_server.as_deref().or(settings.get("bootstrap.servers"));
+        let servers: BootstrapServers = servers.unwrap_or("localhost:9092").parse()?;
+        Ok(ClusterClient::connect(servers, self.options(&settings)).await?)
     }
 
     /// How a client of the cluster is to behave.
-    pub(super) fn options(&self) -> ClusterOptions {
+    fn options(&self, settings: &ClientSettings) -> ClusterOptions {
         let patience = Duration::from_secs(self.timeout);
+        let client_id = self.client_id.as_deref().or(settings.get("client.id"));
         let connection = ConnectionOptions {
-            client_id: self.client_id.clone(),
+            client_id: client_id.unwrap_or("ottla").to_owned(),
             connect_timeout: patience.min(Duration::from_secs(10)),
             request_timeout: patience,
             ..ConnectionOptions::default()

@@ -4,6 +4,7 @@
 //! codes. A command returns a [`exit::Failure`] instead of ending the process, and prints through [`output::Output`].
 
 mod bench;
+mod client_settings;
 mod cluster;
 mod common;
 mod completions;
@@ -22,6 +23,7 @@ mod produce;
 mod server;
 mod time;
 mod topics;
+mod transactions;
 mod version;
 
 use std::process::ExitCode;
@@ -53,6 +55,8 @@ enum Command {
     Consume(consume::ConsumeArguments),
     /// Lists, describes, resets and deletes consumer groups.
     Groups(groups::GroupsArguments),
+    /// Lists, describes and ends transactions, and finds those that hang.
+    Transactions(transactions::TransactionsArguments),
     /// Describes and changes the configuration of topics, brokers and groups.
     Configs(configs::ConfigsArguments),
     /// Behaves as the command-line tools of Apache Kafka.
@@ -87,6 +91,7 @@ pub fn run() -> ExitCode {
         Command::Produce(arguments) => produce::run(&arguments, output),
         Command::Consume(arguments) => consume::run(&arguments, output),
         Command::Groups(arguments) => groups::run(arguments, output),
+        Command::Transactions(arguments) => transactions::run(arguments, output),
         Command::Configs(arguments) => configs::run(arguments, output),
         Command::Tools(arguments) => return kafka_tools::run(arguments),
         Command::Cluster(arguments) => cluster::run(arguments, output),

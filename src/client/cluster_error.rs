@@ -139,7 +139,14 @@ fn step_after(code: ErrorCode) -> Option<&'static str> {
             Some("The group is in use: stop its members first.")
         }
         ErrorCode::GroupIdNotFound => Some("See the groups with: ottla groups list."),
+        ErrorCode::TransactionalIdNotFound => Some("See the ids with: ottla transactions list."),
+        ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced => {
+            Some("The producer has gone on meanwhile; look again.")
+        }
         ErrorCode::GroupSubscribedToTopic => Some("Stop the members that consume the topic first."),
+        ErrorCode::TopicAlreadyExists => {
+            Some("Look at it with: ottla topics describe; --if-not-exists is content with it.")
+        }
         ErrorCode::InvalidReplicationFactor => Some("Start more brokers, or ask for fewer replicas."),
         ErrorCode::NotEnoughReplicas | ErrorCode::NotEnoughReplicasAfterAppend => {
             Some("Start the brokers that are down, or lower min.insync.replicas of the topic.")

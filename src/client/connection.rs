@@ -203,7 +203,12 @@ async fn read_frame(reader: &mut BufReader<OwnedReadHalf>, length_max: usize) ->
     let length = usize::try_from(i32::from_be_bytes(prefix)).ok().filter(|length| (4..=length_max).contains(length));
     let Some(length) = length else {
         let claimed = i32::from_be_bytes(prefix);
-        let message = format!("an answer of {claimed} bytes; at least 4 and at most {length_max} are expected");
+        let message = match prefix {
+            [b'H', b'T', b'T', b'P'] => "it speaks HTTP".to_owned(),
+            // A TLS record: an alert or a handshake of any version.
+            [0x15 | 0x16, 3, ..] => "it speaks TLS".to_owned(),
+            _ => format!("an answer of {claimed} bytes; at least 4 and at most {length_max} are expected"),
+        };
         return Err(io::Error::new(io::ErrorKind::InvalidData, message));
     };
     // The buffer grows with what arrives, not with what the peer claims.
@@ -284,7 +289,7 @@ mod tests {
     async fn a_peer_that_is_no_broker_is_named_as_such() {
         let address = peer(vec![b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()]).await;
         let error = Connection::open(&address, ConnectionOptions::default()).await.err().unwrap();
-        assert!(error.to_string().contains("does not answer as a Kafka broker"), "{error}");
+        assert!(error.to_string().ends_with("does not answer as a Kafka broker: it speaks HTTP"), "{error}");
     }
 
     #[tokio::test]

@@ -19,7 +19,13 @@ pub enum ConfigValue {
 
 /// Parses and checks `text` as a value of `key`. The error says what is wrong with it, without repeating it.
 pub(super) fn parse(key: &ConfigKey, text: &str) -> Result<ConfigValue, String> {
-    let value = parse_type(key.config_type, text)?;
+    let value = parse_type(key.config_type, text).map_err(|wrong| match key.valid {
+        // What is no number at all is told what would be one, as a number that is too low is.
+        ValidValues::AtLeast(minimum) if text.trim().parse::<i64>().is_err() => {
+            format!("it must be a number of at least {minimum}")
+        }
+        _ => wrong,
+    })?;
     check(key.valid, &value)?;
     Ok(value)
 }
@@ -46,7 +52,8 @@ fn parse_type(config_type: ConfigType, text: &str) -> Result<ConfigValue, String
 fn whole_number(text: &str, minimum: i64, maximum: i64) -> Result<ConfigValue, String> {
     match text.parse::<i64>() {
         Ok(number) if (minimum..=maximum).contains(&number) => Ok(ConfigValue::Number(number)),
-        _ => Err(format!("it must be a whole number from {minimum} to {maximum}")),
+        Ok(_) => Err(format!("it must be a whole number from {minimum} to {maximum}")),
+        Err(_) => Err("it must be a whole number".to_owned()),
     }
 }
 

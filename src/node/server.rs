@@ -68,7 +68,10 @@ async fn live(config: ServerConfig, runners: &Runners) -> Result<Stopped, NodeEr
     };
     match fault {
         Some(fault) => Err(fault),
-        None => stopped.map(|()| Stopped::Cleanly),
+        None => stopped.map(|()| {
+            tracing::info!("stopped; everything is on disk");
+            Stopped::Cleanly
+        }),
     }
 }
 

@@ -116,8 +116,16 @@ impl Setting {
             .replace(DATA, "DATA");
         let text = text.replace(self.scratch.path().to_str().expect("a path in UTF-8"), "/SCRATCH");
         let mut normal = String::new();
+        let mut titles = Vec::new();
         for line in text.split_inclusive('\n') {
-            normal.push_str(&normalise_line(line));
+            let cells: Vec<&str> = line.split('\t').map(str::trim).collect();
+            if FIRST_TITLES.contains(&cells[0]) {
+                titles = cells;
+            }
+            match titles.is_empty() {
+                true => normal.push_str(&normalise_line(line)),
+                false => normal.push_str(&normalise_row(&titles, line)),
+            }
         }
         normal
     }
@@ -137,6 +145,26 @@ const BEFORE_VARYING: [&str; 11] = [
     "\"log_dirs\":[\"/",
     "\"size\":",
 ];
+
+/// The first titles of tables that have columns which no two runs have in common, and the titles of these columns.
+const FIRST_TITLES: [&str; 4] = ["TransactionalId", "CoordinatorId", "ProducerId", "Topic"];
+const VARYING_COLUMNS: [&str; 4] =
+    ["ProducerId", "LastTimestamp", "CurrentTransactionStartTimeMs", "TransactionDurationMs"];
+
+/// A row of a table with tabs; cells keep no blanks behind them where one of them varies.
+fn normalise_row(titles: &[&str], line: &str) -> String {
+    let cells: Vec<&str> = line.split('\t').collect();
+    let varies = |column: usize| titles.get(column).is_some_and(|title| VARYING_COLUMNS.contains(title));
+    let is_heading = cells.iter().zip(titles).all(|(cell, title)| cell.trim() == *title);
+    if is_heading || !(0..titles.len()).any(varies) {
+        return line.to_owned();
+    }
+    let cell = |(column, cell): (usize, &&str)| match varies(column) && cell.trim() != "None" {
+        true => "…".to_owned(),
+        false => cell.trim_end_matches(' ').to_owned(),
+    };
+    cells.iter().enumerate().map(cell).collect::<Vec<_>>().join("\t")
+}
 
 /// Where configurations stand in an order that means nothing.
 const BEFORE_CONFIGS: &str = "Configs: ";

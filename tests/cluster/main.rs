@@ -21,5 +21,6 @@ mod reassignment;
 mod replication;
 mod seats;
 mod startup;
+mod transaction_tools;
 mod transactions;
 mod traps;

@@ -14,7 +14,7 @@ const READ_COMMITTED: i8 = 1;
 
 /// Which requests a client sends.
 #[derive(Clone, Copy, PartialEq, Debug)]
-enum Speaks {
+pub(super) enum Speaks {
     /// Partitions are added before they are written to, and the epoch stays.
     Version1,
     /// Writing adds the partition, and each end bumps the epoch (KIP-890).
@@ -23,10 +23,10 @@ enum Speaks {
 
 /// A transactional producer that writes to partition 0 of topics.
 #[derive(Clone)]
-struct Producer {
+pub(super) struct Producer {
     transactional_id: String,
     speaks: Speaks,
-    id: i64,
+    pub(super) id: i64,
     epoch: i16,
     sequences: BTreeMap<String, i32>,
 }
@@ -37,7 +37,7 @@ fn settled(what: &str, mut ask: impl FnMut() -> ErrorCode) -> ErrorCode {
 }
 
 impl Producer {
-    fn start(coordinator: &mut Connection, transactional_id: &str, speaks: Speaks) -> Self {
+    pub(super) fn start(coordinator: &mut Connection, transactional_id: &str, speaks: Speaks) -> Self {
         let (transactional_id, sequences) = (transactional_id.to_owned(), BTreeMap::new());
         let mut producer = Self { transactional_id, speaks, id: -1, epoch: -1, sequences };
         assert_eq!(settled("a producer id", || producer.init(coordinator, 60_000)), ErrorCode::None);
@@ -66,7 +66,7 @@ impl Producer {
     }
 
     /// Only the Produce: it is for the caller to have added the partition.
-    fn produce(&mut self, leader: &mut Connection, topic: &str, value: &str) -> ErrorCode {
+    pub(super) fn produce(&mut self, leader: &mut Connection, topic: &str, value: &str) -> ErrorCode {
         let sequence = self.sequences.get(topic).copied().unwrap_or(0);
         let batch = BatchBuilder::new().producer(ProducerId(self.id), ProducerEpoch(self.epoch), sequence);
         let mut batch = batch.transactional();
@@ -92,7 +92,7 @@ impl Producer {
     }
 
     /// The same where one node does everything.
-    fn write_here(&mut self, connection: &mut Connection, topic: &str, value: &str) {
+    pub(super) fn write_here(&mut self, connection: &mut Connection, topic: &str, value: &str) {
         self.join(connection, topic);
         assert_eq!(settled("the record is taken", || self.produce(connection, topic, value)), ErrorCode::None);
     }

@@ -4,7 +4,7 @@ mod format;
 mod start;
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
@@ -118,12 +118,15 @@ struct Reader {
     exit_at_end: bool,
     committed: BTreeMap<TopicPartition, Offset>,
     committed_at: Instant,
+    /// Somebody at a terminal is to be told once why nothing comes.
+    hint_wanted: bool,
 }
 
 /// Prints records, so many and no more.
 struct Printer {
     shape: Shape,
     left: Option<u64>,
+    any: bool,
     out: BufWriter<io::Stdout>,
     failed: Option<io::Error>,
 }
@@ -145,11 +148,12 @@ impl Reader {
             client,
             consumer: Consumer::new(ConsumerOptions { read_committed, ..ConsumerOptions::default() }),
             member: None,
-            printer: Printer { shape, left: arguments.max_records, out: BufWriter::new(io::stdout()), failed: None },
+            printer: Printer::new(shape, arguments.max_records),
             start,
             exit_at_end: arguments.exit_at_end,
             committed: BTreeMap::new(),
             committed_at: Instant::now(),
+            hint_wanted: !arguments.exit_at_end && io::stderr().is_terminal(),
         };
         match &arguments.group {
             Some(group) => {
@@ -171,11 +175,40 @@ impl Reader {
             return Ok(false);
         }
         let Self { client, consumer, printer, .. } = self;
-        let moved = consumer.poll(client, |consumed| printer.print(&consumed)).await?;
+        let mut came = false;
+        let moved = consumer
+            .poll(client, |consumed| {
+                came = true;
+                printer.print(&consumed)
+            })
+            .await?;
         moved.iter().for_each(tell_moved);
         self.printer.finish()?;
+        if !came && std::mem::take(&mut self.hint_wanted) {
+            eprintln!("ottla: {} Ctrl-C ends this.", self.hint());
+        }
         self.keep_membership().await?;
         Ok(true)
+    }
+
+    /// Why nothing comes, and what to do about it.
+    fn hint(&self) -> String {
+        let group = self.member.as_ref().map(GroupMember::group);
+        let goes_on = self.consumer.positions().keys().any(|partition| self.committed.contains_key(partition));
+        match group {
+            Some(group) if self.consumer.positions().is_empty() => {
+                format!("the other members of {group} have all partitions; waiting for one to leave.")
+            }
+            Some(group) if !self.printer.any && goes_on => {
+                format!(
+                    "{group} has read all there is; waiting for more. Go back with: ottla groups reset-offsets {group}."
+                )
+            }
+            _ if !self.printer.any && self.start == Start::End => {
+                "waiting for new records; --from-beginning reads those that are there.".to_owned()
+            }
+            _ => "that is all there is; waiting for more.".to_owned(),
+        }
     }
 
     async fn keep_membership(&mut self) -> Result<(), Failure> {
@@ -245,12 +278,17 @@ impl Reader {
 }
 
 impl Printer {
+    fn new(shape: Shape, left: Option<u64>) -> Self {
+        Self { shape, left, any: false, out: BufWriter::new(io::stdout()), failed: None }
+    }
+
     /// Prints one record; false when it was the last, or nobody reads any more.
     fn print(&mut self, consumed: &crate::client::Consumed<'_>) -> bool {
         if let Err(error) = self.shape.write(&mut self.out, consumed) {
             self.failed = Some(error);
             return false;
         }
+        self.any = true;
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(1);
         }

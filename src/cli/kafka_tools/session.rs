@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::options::Given;
+use crate::cli::client_settings::{self, ClientSettings};
 use crate::client::{BootstrapServers, ClusterClient, ClusterOptions, ConnectionOptions};
 
 /// How long a tool tries altogether. Kafka's tools try for a minute, also when no broker is there at all.
@@ -48,17 +49,9 @@ pub(super) async fn connect(given: &Given) -> Result<ClusterClient, Failure> {
 /// Connects to a cluster, with settings of Kafka's clients.
 pub(super) async fn connect_to(server: &str, settings: &[(String, String)]) -> Result<ClusterClient, Failure> {
     let servers: BootstrapServers = server.parse()?;
-    let setting = |key: &str| settings.iter().rev().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
-    match setting("security.protocol") {
-        None | Some("PLAINTEXT") => {}
-        Some(protocol) => {
-            let what =
-                format!("security.protocol={protocol} is not served by Ottla's tools yet; use a PLAINTEXT listener");
-            return Err(Failure::said(what));
-        }
-    }
+    client_settings::refuse_unserved(settings).map_err(Failure::said)?;
     let connection = ConnectionOptions {
-        client_id: setting("client.id").unwrap_or("ottla-tools").to_owned(),
+        client_id: client_settings::value(settings, "client.id").unwrap_or("ottla-tools").to_owned(),
         request_timeout: PATIENCE,
         ..ConnectionOptions::default()
     };
@@ -68,10 +61,5 @@ pub(super) async fn connect_to(server: &str, settings: &[(String, String)]) -> R
 /// Reads a properties file; none gives no settings.
 pub(super) fn properties_file(path: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
     let Some(path) = path else { return Ok(Vec::new()) };
-    let text = std::fs::read(path).map_err(|error| Failure::said(format!("cannot read {path}: {error}")))?;
-    let properties = java_properties::read(text.as_slice());
-    let properties = properties.map_err(|error| Failure::said(format!("{path} is not a properties file: {error}")))?;
-    let mut properties: Vec<_> = properties.into_iter().collect();
-    properties.sort();
-    Ok(properties)
+    ClientSettings::read(path).map(ClientSettings::into_pairs).map_err(Failure::said)
 }

@@ -1,17 +1,17 @@
-//! `kafka-transactions`: lists and describes transactions and the producers of a partition.
+//! `kafka-transactions`: lists, describes and ends transactions, and finds those that hang.
 
 use super::failure::{Failure, message};
 use super::options::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Given, Opt, Served, Style, SubCommand, Tool};
 use super::session::{connect, run_async};
 use super::table::print_table;
-use crate::client::{ClusterClient, ClusterError, Coordinates, Target};
+use crate::client::admin::transactions::{self, TransactionFilter};
+use crate::client::{ClusterClient, ClusterError};
 use crate::clock;
-use crate::model::{ErrorCode, TopicPartition};
-use crate::protocol::{
-    DescribeProducersRequest, DescribeProducersTopic, DescribeTransactionsRequest, ListTransactionsRequest,
-};
+use crate::model::TopicPartition;
 
-const NO_ABORT: &str = "a transaction ends by itself after its producer's transaction.timeout.ms";
+/// How long a transaction may be open before it is suspected, unless told otherwise.
+const MAX_TRANSACTION_TIMEOUT_MINUTES: i64 = 15;
+const MINUTE_MS: i64 = 60_000;
 const TOPIC: Opt = Opt::value("topic", "topic", "The topic.");
 const PARTITION: Opt = Opt::value("partition", "id", "The partition.");
 
@@ -62,7 +62,7 @@ pub(super) static TOOL: Tool = Tool {
                 Opt::value("producer-epoch", "epoch", "Its producer's epoch."),
                 Opt::value("coordinator-epoch", "epoch", "Its coordinator's epoch."),
             ],
-            served: Served::No(NO_ABORT),
+            served: Served::Yes,
         },
         SubCommand {
             name: "find-hanging",
@@ -73,13 +73,13 @@ pub(super) static TOOL: Tool = Tool {
                 TOPIC,
                 PARTITION,
             ],
-            served: Served::No("ask for the producers of a partition with describe-producers"),
+            served: Served::Yes,
         },
         SubCommand {
             name: "forceTerminateTransaction",
             about: "Ends a transaction.",
             options: &[Opt::value("transactionalId", "id", "The transactional id.")],
-            served: Served::No(NO_ABORT),
+            served: Served::Yes,
         },
     ],
     run,
@@ -87,76 +87,72 @@ pub(super) static TOOL: Tool = Tool {
 
 fn run(given: &Given) -> Result<(), Failure> {
     given.require(&["bootstrap-server"])?;
-    match given.command.map(|command| command.name) {
-        Some("describe") => given.require(&["transactional-id"])?,
-        Some("describe-producers") => given.require(&["topic", "partition"])?,
+    let command = given.command.map(|command| command.name).unwrap_or_default();
+    match command {
+        "describe" => given.require(&["transactional-id"])?,
+        "describe-producers" | "abort" => given.require(&["topic", "partition"])?,
+        "forceTerminateTransaction" => given.require(&["transactionalId"])?,
         _ => {}
     }
     run_async(async {
         let client = &mut connect(given).await?;
-        match given.command.map(|command| command.name) {
-            Some("describe") => describe(given, client).await,
-            Some("describe-producers") => describe_producers(given, client).await,
+        match command {
+            "describe" => describe(given, client).await,
+            "describe-producers" => describe_producers(given, client).await,
+            "abort" => abort(given, client).await,
+            "find-hanging" => find_hanging(given, client).await,
+            "forceTerminateTransaction" => force_terminate(given, client).await,
             _ => list(given, client).await,
         }
     })
 }
 
+/// What was tried and why it failed.
+fn failed(what: &str, error: &ClusterError) -> Failure {
+    let why = message(error);
+    Failure::said(format!("{what}: {}. Enable debug logging for additional detail.", why.trim_end_matches('.')))
+}
+
+/// `--topic` and `--partition`.
+fn named_partition(given: &Given) -> Result<TopicPartition, Failure> {
+    let topic = given.value("topic").unwrap_or_default();
+    Ok(TopicPartition::new(topic, given.parsed("partition")?.unwrap_or_default()))
+}
+
+fn or_none(number: Option<i64>) -> String {
+    number.map_or("None".to_owned(), |number| number.to_string())
+}
+
 async fn list(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
-    let request = ListTransactionsRequest {
-        duration_filter: given.parsed("duration-filter")?.unwrap_or(-1),
-        transactional_id_pattern: given.value("transactional-id-pattern").map(str::to_owned),
-        ..ListTransactionsRequest::default()
+    let filter = TransactionFilter {
+        longer_than_ms: given.parsed("duration-filter")?.filter(|duration| *duration >= 0),
+        id_pattern: given.value("transactional-id-pattern").map(str::to_owned),
+        ..TransactionFilter::default()
     };
-    let brokers: Vec<i32> = client.metadata().brokers.keys().copied().collect();
-    let mut rows = Vec::new();
-    for broker in brokers {
-        let answer = client.ask(&Target::Broker(broker), &request, |response| response.error_code).await?;
-        if answer.error_code.is_error() {
-            let error = ClusterError::refused(format!("the transactions of broker {broker}"), answer.error_code, None);
-            return Err(Failure::said(format!("Failed to list transactions: {}.", message(&error))));
-        }
-        rows.extend(answer.transaction_states.into_iter().map(|found| {
-            [found.transactional_id, broker.to_string(), found.producer_id.to_string(), found.transaction_state]
-        }));
-    }
+    let found = transactions::list(client, &filter).await;
+    let found = found.map_err(|error| failed("Failed to list transactions", &error))?;
+    let row = |found: transactions::ListedTransaction| {
+        [found.transactional_id, found.coordinator.to_string(), found.producer_id.to_string(), found.state]
+    };
+    let rows: Vec<_> = found.into_iter().map(row).collect();
     print_table(["TransactionalId", "Coordinator", "ProducerId", "TransactionState"], &rows);
     Ok(())
 }
 
 async fn describe(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
     let id = given.value("transactional-id").unwrap_or_default();
-    let target = Target::Coordinator(Coordinates::Transaction, id.to_owned());
-    let request = DescribeTransactionsRequest { transactional_ids: vec![id.to_owned()] };
-    let code = |answer: &crate::protocol::DescribeTransactionsResponse| {
-        answer.transaction_states.first().map_or(ErrorCode::TransactionalIdNotFound, |found| found.error_code)
-    };
-    let failed = |why: String| {
-        Failure::said(format!(
-            "Failed to describe transaction state of transactional-id `{id}`: {why}. Enable debug logging for additional detail."
-        ))
-    };
-    let answer = client.ask(&target, &request, code).await?;
-    let coordinator = client.broker_of(&target).await?.unwrap_or(-1);
-    let refused = code(&answer);
-    let Some(found) = answer.transaction_states.into_iter().next().filter(|_| !refused.is_error()) else {
-        return Err(failed(super::exceptions::message(refused).trim_end_matches('.').to_owned()));
-    };
-    let begun = Some(found.transaction_start_time_ms).filter(|begun| *begun >= 0);
-    let or_none = |number: Option<i64>| number.map_or("None".to_owned(), |number| number.to_string());
-    let partitions = found.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| TopicPartition::new(topic.topic.as_str(), *partition).to_string())
-    });
+    let what = format!("Failed to describe transaction state of transactional-id `{id}`");
+    let found = transactions::describe(client, id).await.map_err(|error| failed(&what, &error))?;
     let row = [
-        coordinator.to_string(),
-        found.transactional_id.clone(),
+        found.coordinator.to_string(),
+        found.transactional_id,
         found.producer_id.to_string(),
         found.producer_epoch.to_string(),
-        found.transaction_state.clone(),
-        found.transaction_timeout_ms.to_string(),
-        or_none(begun),
-        or_none(begun.map(|begun| clock::wall().0 - begun)),
-        partitions.collect::<Vec<_>>().join(","),
+        found.state,
+        found.timeout_ms.to_string(),
+        or_none(found.started_ms),
+        or_none(found.started_ms.map(|started| clock::wall().0 - started)),
+        found.partitions.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
     ];
     let titles = [
         "CoordinatorId",
@@ -174,45 +170,21 @@ async fn describe(given: &Given, client: &mut ClusterClient) -> Result<(), Failu
 }
 
 async fn describe_producers(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
-    let topic = given.value("topic").unwrap_or_default();
-    let partition = TopicPartition::new(topic, given.parsed("partition")?.unwrap_or_default());
-    let target = match given.parsed("broker-id")? {
-        Some(broker) => Target::Broker(broker),
-        None => Target::Leader(partition.clone()),
+    let partition = named_partition(given)?;
+    let broker: Option<i32> = given.parsed("broker-id")?;
+    let whom = broker.map_or("leader".to_owned(), |broker| format!("broker {broker}"));
+    let what = format!("Failed to describe producers for partition {partition} on {whom}");
+    let found = transactions::producers(client, &partition, broker).await.map_err(|error| failed(&what, &error))?;
+    let row = |producer: &transactions::PartitionProducer| {
+        [
+            producer.producer_id.to_string(),
+            producer.producer_epoch.to_string(),
+            producer.coordinator_epoch.to_string(),
+            producer.last_sequence.to_string(),
+            producer.last_timestamp_ms.to_string(),
+            or_none(producer.transaction_start),
+        ]
     };
-    let asked = DescribeProducersTopic { name: topic.to_owned(), partition_indexes: vec![partition.partition] };
-    let request = DescribeProducersRequest { topics: vec![asked] };
-    let first = |answer: &crate::protocol::DescribeProducersResponse| {
-        answer.topics.first().and_then(|topic| topic.partitions.first()).cloned()
-    };
-    let code = |answer: &_| first(answer).map_or(ErrorCode::UnknownTopicOrPartition, |found| found.error_code);
-    let failed = |error: &ClusterError| {
-        let whom = if given.has("broker-id") { "the broker" } else { "leader" };
-        Failure::said(format!("Failed to describe producers for partition {partition} on {whom}: {}.", message(error)))
-    };
-    let answer = client.ask(&target, &request, code).await.map_err(|error| failed(&error))?;
-    let found = match first(&answer) {
-        Some(found) if !found.error_code.is_error() => found,
-        other => {
-            let text = other.and_then(|found| found.error_message);
-            return Err(failed(&ClusterError::refused(partition.to_string(), code(&answer), text)));
-        }
-    };
-    let rows: Vec<_> = found
-        .active_producers
-        .iter()
-        .map(|producer| {
-            let begun = producer.current_txn_start_offset;
-            [
-                producer.producer_id.to_string(),
-                producer.producer_epoch.to_string(),
-                producer.coordinator_epoch.to_string(),
-                producer.last_sequence.to_string(),
-                producer.last_timestamp.to_string(),
-                if begun < 0 { "None".to_owned() } else { begun.to_string() },
-            ]
-        })
-        .collect();
     let titles = [
         "ProducerId",
         "ProducerEpoch",
@@ -221,6 +193,97 @@ async fn describe_producers(given: &Given, client: &mut ClusterClient) -> Result
         "LastTimestamp",
         "CurrentTransactionStartOffset",
     ];
-    print_table(titles, &rows);
+    print_table(titles, &found.iter().map(row).collect::<Vec<_>>());
     Ok(())
+}
+
+async fn find_hanging(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
+    if !given.has("topic") && !given.has("broker-id") {
+        let why = "The `find-hanging` command requires either --topic or --broker-id to limit the scope of the search";
+        return Err(Failure::said(why));
+    }
+    if given.has("partition") && !given.has("topic") {
+        return Err(Failure::said("The --partition argument requires --topic to be provided"));
+    }
+    let minutes: i64 = given.parsed("max-transaction-timeout")?.unwrap_or(MAX_TRANSACTION_TIMEOUT_MINUTES);
+    let broker = given.parsed("broker-id")?;
+    let topic = given.value("topic").map(|topic| vec![topic.to_owned()]);
+    let mut partitions = transactions::partitions(client, topic.as_deref(), broker).await?;
+    if let Some(only) = given.parsed::<i32>("partition")? {
+        partitions.retain(|partition| partition.partition == only);
+    }
+    let now = clock::wall().0;
+    let found = transactions::find_hanging(client, &partitions, minutes * MINUTE_MS, broker, now).await;
+    let found = found.map_err(|error| failed("Failed to find hanging transactions", &error))?;
+    let row = |found: &transactions::HangingTransaction| {
+        [
+            found.partition.topic.to_string(),
+            found.partition.partition.to_string(),
+            found.producer.producer_id.to_string(),
+            found.producer.producer_epoch.to_string(),
+            found.producer.coordinator_epoch.to_string(),
+            found.producer.transaction_start.unwrap_or(-1).to_string(),
+            found.producer.last_timestamp_ms.to_string(),
+            ((now - found.producer.last_timestamp_ms) / MINUTE_MS).to_string(),
+        ]
+    };
+    let titles = [
+        "Topic",
+        "Partition",
+        "ProducerId",
+        "ProducerEpoch",
+        "CoordinatorEpoch",
+        "StartOffset",
+        "LastTimestamp",
+        "Duration(min)",
+    ];
+    print_table(titles, &found.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn abort(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
+    let partition = named_partition(given)?;
+    let (id, epoch, coordinator_epoch) = match given.parsed::<i64>("start-offset")? {
+        Some(start) => producer_at(client, &partition, start).await?,
+        None => named_producer(given)?,
+    };
+    let aborted = transactions::abort(client, &partition, id, epoch, coordinator_epoch).await;
+    aborted.map_err(|error| failed(&format!("Failed to abort the transaction of producer {id} in {partition}"), &error))
+}
+
+/// The producer whose open transaction begins at this offset: its id, its epoch, and its coordinator's.
+async fn producer_at(
+    client: &mut ClusterClient,
+    partition: &TopicPartition,
+    start: i64,
+) -> Result<(i64, i16, i32), Failure> {
+    let what = format!("Failed to validate producer state for partition {partition}");
+    let producers = transactions::producers(client, partition, None).await.map_err(|error| failed(&what, &error))?;
+    let found = producers.into_iter().find(|producer| producer.transaction_start == Some(start));
+    let found = found.and_then(|found| Some((found.producer_id, found.epoch()?, found.coordinator_epoch)));
+    found.ok_or_else(|| {
+        let nowhere =
+            format!("Could not find any open transactions starting at offset {start} on partition {partition}");
+        Failure::said(nowhere)
+    })
+}
+
+/// The same, as the command line has them.
+fn named_producer(given: &Given) -> Result<(i64, i16, i32), Failure> {
+    let missing = |option: &str| Failure::said(format!("Missing required argument --{option}"));
+    let id = given.parsed("producer-id")?.ok_or_else(|| {
+        Failure::said(
+            "The transaction to abort must be identified either with --start-offset (for brokers on 3.0 or above) or with \
+             --producer-id, --producer-epoch, and --coordinator-epoch (for older brokers)",
+        )
+    })?;
+    let epoch = given.parsed("producer-epoch")?.ok_or_else(|| missing("producer-epoch"))?;
+    let coordinator_epoch = given.parsed("coordinator-epoch")?.ok_or_else(|| missing("coordinator-epoch"))?;
+    Ok((id, epoch, coordinator_epoch))
+}
+
+async fn force_terminate(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
+    let id = given.value("transactionalId").unwrap_or_default();
+    let what = format!("Failed to force terminate transactionalId `{id}`");
+    transactions::force_terminate(client, id).await.map_err(|error| failed(&what, &error))
 }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::common::{ClusterArguments, OutputArguments, key_value, run_async};
 use super::exit::{Exit, Failure};
 use super::output::Output;
-use crate::client::{ClusterClient, NewRecord, Produced, Producer, ProducerOptions};
+use crate::client::{ClusterClient, ClusterError, NewRecord, Produced, Producer, ProducerOptions};
 use crate::clock;
 use crate::record::{Codec, Header};
 use input::{InputRecord, Reading};
@@ -151,7 +151,8 @@ pub(super) fn run(arguments: &ProduceArguments, output: OutputArguments) -> Resu
         }
         let (acks, codec) = (arguments.acks.code(), arguments.compression.codec());
         let options = ProducerOptions { acks, codec, ..ProducerOptions::default() };
-        let mut producer = Producer::open(&mut client, &arguments.topic, options).await?;
+        let opened = Producer::open(&mut client, &arguments.topic, options).await;
+        let mut producer = opened.map_err(|error| or_create(error, &arguments.topic))?;
         let outcome = produce(&mut client, &mut producer, arguments, &reading).await;
         let done = producer.done();
         if let Err(failure) = outcome {
@@ -160,6 +161,16 @@ pub(super) fn run(arguments: &ProduceArguments, output: OutputArguments) -> Resu
         let quiet = arguments.quiet || (!output.json && !io::stdout().is_terminal());
         if quiet { Ok(()) } else { report(&output.output(), &arguments.topic, done) }
     })
+}
+
+/// A topic that is not there may be a mistyped name, so it is made only when that is asked for.
+fn or_create(error: ClusterError, topic: &str) -> Failure {
+    let is_unknown = matches!(error, ClusterError::UnknownTopic { .. });
+    let failure = Failure::from(error);
+    match is_unknown {
+        true => failure.next(format!("Create it with: ottla topics create {topic}, or give --create.")),
+        false => failure,
+    }
 }
 
 async fn produce(

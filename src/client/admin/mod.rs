@@ -11,6 +11,7 @@ pub mod offsets;
 pub mod reassignments;
 pub mod records;
 pub mod topics;
+pub mod transactions;
 pub mod voters;
 
 use crate::model::ErrorCode;
