@@ -16,7 +16,7 @@ use super::transaction_index::AbortedTransaction;
 pub const BATCHES_REMEMBERED: usize = 5;
 
 /// Transactions from this version on bump the producer's epoch at each end (KIP-890).
-const EPOCH_BUMP_AT_EACH_END: i8 = 2;
+pub const EPOCH_BUMP_AT_EACH_END: i8 = 2;
 
 /// How many sequence numbers there are.
 const SEQUENCES: i64 = 1 << 31;
@@ -187,11 +187,6 @@ impl ProducerStates {
             coordinator_epoch,
             current_epoch,
         })
-    }
-
-    /// The producer's newest epoch.
-    pub fn epoch(&self, producer_id: ProducerId) -> Option<ProducerEpoch> {
-        self.producers.get(&producer_id).map(|producer| producer.epoch)
     }
 
     /// True when the producer has a transaction open in this epoch.

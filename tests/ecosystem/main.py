@@ -12,14 +12,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(1, str(ROOT / "tests" / "chaos"))
 
 import cluster as clusters  # noqa: E402
+import compaction  # noqa: E402
+import connect  # noqa: E402
 import jvm  # noqa: E402
+import mirror  # noqa: E402
 import streams  # noqa: E402
 
-PROGRAMS = {"streams": streams}
+PROGRAMS = {"streams": streams, "connect": connect, "mirror": mirror, "compaction": compaction}
 SETTINGS = {
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
     "group.initial.rebalance.delay.ms": 0,
+    **compaction.CLEANER,
 }
 
 

@@ -314,18 +314,33 @@ fn the_index_has_kafkas_bytes() {
     assert_eq!(bytes, [&[0, 0][..], &fields].concat());
 }
 
-/// The coordinator may say that the next transaction has begun a moment before its marker for the last one arrives.
+/// The coordinator may say that the next transaction has begun a moment before its marker for the last one arrives, and
+/// a coordinator that takes over writes the marker a second time.
 #[test]
-fn a_marker_that_raises_the_epoch_leaves_the_next_transaction_alone() {
+fn a_marker_of_the_last_transaction_leaves_the_next_alone_each_time_it_comes() {
     let mut log = open(&disk()).unwrap();
     write(&mut log, 1, 0);
     let next = (ProducerId(1), ProducerEpoch(1));
     let guard = log.start_verification(next.0, next.1, NOW);
-    let marker = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 0 };
-    log.append_marker(marker, next, 2, EPOCH, NOW).unwrap();
-    let mut batch = BatchBuilder::new().producer(next.0, next.1, 0).transactional();
-    batch.append(NOW.0, None, Some(b"next"), &[]);
-    let batch = batch.build();
+    for coordinator_epoch in [0, 1] {
+        let marker = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch };
+        let ended = log.append_marker(marker, next, 2, EPOCH, NOW);
+        assert!(matches!(ended, Ok(AppendOutcome::Appended(_))), "{ended:?}");
+    }
+    let batch = records((1, 1), 0, true);
     let outcome = log.append_as_leader(&batch, &BatchHeader::parse(&batch).unwrap(), EPOCH, guard, NOW);
     assert!(matches!(outcome, Ok(AppendOutcome::Appended(_))), "{outcome:?}");
+    let marker = EndTransactionMarker { result: TransactionResult::Abort, coordinator_epoch: 2 };
+    assert_eq!(refusal(log.append_marker(marker, next, 2, EPOCH, NOW)), ErrorCode::InvalidProducerEpoch, "has begun");
+}
+
+/// Before version 2 the epoch stays: a batch that was verified before the end may be one that comes late.
+#[test]
+fn a_marker_of_the_same_epoch_voids_what_was_verified_in_it() {
+    let mut log = open(&disk()).unwrap();
+    let guard = log.start_verification(ProducerId(1), ProducerEpoch(0), NOW);
+    abort(&mut log, 1);
+    let late = records((1, 0), 0, true);
+    let outcome = log.append_as_leader(&late, &BatchHeader::parse(&late).unwrap(), EPOCH, guard, NOW);
+    assert_eq!(refusal(outcome), ErrorCode::InvalidTxnState);
 }

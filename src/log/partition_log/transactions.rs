@@ -16,6 +16,7 @@ use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Wall};
 use crate::record::{BatchHeader, EndTransactionMarker, TransactionResult};
 
 use super::super::disk::Disk;
+use super::super::producer_state::EPOCH_BUMP_AT_EACH_END;
 use super::super::{AppendInfo, AppendOutcome, LogError};
 use super::PartitionLog;
 
@@ -39,7 +40,7 @@ pub(super) struct Verifications {
 
 impl Verifications {
     fn start(&mut self, producer_id: ProducerId, producer_epoch: ProducerEpoch, now: Wall) -> VerificationGuard {
-        if let Some(begun) = self.by_producer.get(&producer_id).filter(|begun| begun.producer_epoch == producer_epoch) {
+        if let Some(begun) = self.of(producer_id, producer_epoch) {
             return begun.guard;
         }
         self.last += 1;
@@ -49,17 +50,17 @@ impl Verifications {
     }
 
     fn allows(&self, header: &BatchHeader, guard: VerificationGuard) -> bool {
-        let begun = self.by_producer.get(&header.producer_id);
-        begun.is_some_and(|begun| begun.guard == guard && begun.producer_epoch == header.producer_epoch)
+        self.of(header.producer_id, header.producer_epoch).is_some_and(|begun| begun.guard == guard)
     }
 
-    /// A batch or marker of the producer is in the log. A marker that raises the epoch ends a transaction of an epoch
-    /// before: what is verified in the new one belongs to the next transaction already (KIP-890).
-    fn end(&mut self, header: &BatchHeader, raises_epoch: bool) {
-        let is_of_the_next = |begun: &Verification| raises_epoch && begun.producer_epoch == header.producer_epoch;
-        if !self.by_producer.get(&header.producer_id).is_some_and(is_of_the_next) {
-            self.by_producer.remove(&header.producer_id);
-        }
+    /// What has begun in an epoch of the producer.
+    fn of(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> Option<Verification> {
+        self.by_producer.get(&producer_id).filter(|begun| begun.producer_epoch == producer_epoch).copied()
+    }
+
+    /// A batch or marker of the producer is in the log.
+    fn end(&mut self, producer_id: ProducerId) {
+        self.by_producer.remove(&producer_id);
     }
 
     /// Forgets verifications that were never used.
@@ -107,16 +108,20 @@ impl<D: Disk> PartitionLog<D> {
         }
         let batch = marker.batch(now.0, producer_id, producer_epoch);
         let header = BatchHeader::parse(&batch)?;
+        // Since version 2 a marker has the epoch of the producer's next transaction: what is verified in it has nothing
+        // to do with the end of the last one, which may come twice, and late (KIP-890).
+        let next = self.verifications.of(producer_id, producer_epoch);
         let info: AppendInfo = self.append_checked(&batch, &header, leader_epoch, now)?;
+        if let Some(next) = next.filter(|_| transaction_version >= EPOCH_BUMP_AT_EACH_END) {
+            self.verifications.by_producer.insert(producer_id, next);
+        }
         Ok(AppendOutcome::Appended(info))
     }
 
     /// Takes note of an appended batch in everything that is told of producers. Cannot fail: the batch is in the log.
     pub(super) fn note_producer(&mut self, header: &BatchHeader, marker: Option<EndTransactionMarker>) {
         if header.is_transactional() {
-            let epoch_before = self.producers.epoch(header.producer_id);
-            let raises_epoch = marker.is_some() && epoch_before.is_some_and(|before| before < header.producer_epoch);
-            self.verifications.end(header, raises_epoch);
+            self.verifications.end(header.producer_id);
         }
         let Some(ended) = self.producers.update(header, marker) else { return };
         self.ended_transactions.insert(ended.extent.first_offset, ended.extent.last_offset);
