@@ -5,6 +5,7 @@ import time
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import ProducerFenced
 from aiokafka.structs import OffsetAndMetadata
 from cells import BOOTSTRAP, Cells, equal, unique
 
@@ -74,9 +75,9 @@ async def take(source, count, seconds=40):
     return taken
 
 
-async def read(topic, count, offset=0):
+async def read(topic, count, offset=0, **config):
     partition = TopicPartition(topic, 0)
-    async with consumer() as source:
+    async with consumer(**config) as source:
         source.assign([partition])
         source.seek(partition, offset)
         return await take(source, count)
@@ -284,6 +285,74 @@ async def idempotent():
     topic = await make_topic("idempotent")
     equal(await produce(topic, VALUES, enable_idempotence=True), list(range(len(VALUES))))
     equal(values_of(await read(topic, len(VALUES))), VALUES)
+
+
+def transactional(identity=None):
+    return AIOKafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=identity or unique("transaction"))
+
+
+async def begin(producer, topic, values):
+    await producer.begin_transaction()
+    for value in values:
+        await producer.send_and_wait(topic, value, partition=0)
+
+
+@cells("transaction-commit")
+async def transaction_commit():
+    topic = await make_topic("commit")
+    async with transactional() as producer:
+        for values in [VALUES[:5], VALUES[5:10]]:
+            await begin(producer, topic, values)
+            await producer.commit_transaction()
+    equal(values_of(await read(topic, 10, isolation_level="read_committed")), VALUES[:10])
+
+
+@cells("transaction-abort")
+async def transaction_abort():
+    topic = await make_topic("abort")
+    async with transactional() as producer:
+        await begin(producer, topic, VALUES[:5])
+        await producer.abort_transaction()
+        await begin(producer, topic, VALUES[5:10])
+        await producer.commit_transaction()
+    equal(values_of(await read(topic, 5, isolation_level="read_committed")), VALUES[5:10])
+    equal(values_of(await read(topic, 10, isolation_level="read_uncommitted")), VALUES[:10])
+
+
+@cells("transaction-offsets")
+async def transaction_offsets():
+    topic, group = await make_topic("offsets"), unique("group")
+    await produce(topic, VALUES[:10])
+    partition = TopicPartition(topic, 0)
+    async with transactional() as producer, consumer(topic, group=group) as member:
+        await take(member, 5)
+        for end, expected in [(producer.abort_transaction, None), (producer.commit_transaction, 5)]:
+            await begin(producer, topic, [b"made of five"])
+            await producer.send_offsets_to_transaction({partition: 5}, group)
+            await end()
+
+            # The coordinator has the end first, the offsets' partition a moment later.
+            async def committed():
+                return await member.committed(partition) == expected
+
+            await until(committed, f"{expected} is committed")
+
+
+@cells("transaction-fencing")
+async def transaction_fencing():
+    topic, identity = await make_topic("fencing"), unique("transaction")
+    zombie = transactional(identity)
+    await zombie.start()
+    await begin(zombie, topic, VALUES[:5])
+    async with transactional(identity) as successor:
+        try:
+            await zombie.commit_transaction()
+            raise AssertionError("the fenced producer committed")
+        except ProducerFenced:
+            await zombie.stop()
+        await begin(successor, topic, VALUES[5:10])
+        await successor.commit_transaction()
+    equal(values_of(await read(topic, 5, isolation_level="read_committed")), VALUES[5:10])
 
 
 @cells("delete-records")

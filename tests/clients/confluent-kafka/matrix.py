@@ -2,7 +2,7 @@
 import time
 
 from cells import BOOTSTRAP, Cells, equal, unique, wait_until
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -65,8 +65,8 @@ def take(source, count, seconds=40):
     return taken
 
 
-def read(topic, count, offset=0):
-    source = consumer()
+def read(topic, count, offset=0, **config):
+    source = consumer(**config)
     source.assign([TopicPartition(topic, 0, offset)])
     taken = take(source, count)
     source.close()
@@ -288,6 +288,70 @@ def idempotent():
     topic = make_topic("idempotent")
     equal(produce(topic, VALUES, **{"enable.idempotence": True}), list(range(len(VALUES))))
     equal(values_of(read(topic, len(VALUES))), VALUES)
+
+
+def transactional(identity):
+    producer = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": identity})
+    producer.init_transactions(20)
+    return producer
+
+
+def begin(producer, topic, values):
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, value, partition=0)
+    equal(producer.flush(20), 0)
+
+
+@cells("transaction-commit")
+def transaction_commit():
+    topic, producer = make_topic("commit"), transactional(unique("transaction"))
+    for values in [VALUES[:5], VALUES[5:10]]:
+        begin(producer, topic, values)
+        producer.commit_transaction(20)
+    equal(values_of(read(topic, 10, **{"isolation.level": "read_committed"})), VALUES[:10])
+
+
+@cells("transaction-abort")
+def transaction_abort():
+    topic, producer = make_topic("abort"), transactional(unique("transaction"))
+    begin(producer, topic, VALUES[:5])
+    producer.abort_transaction(20)
+    begin(producer, topic, VALUES[5:10])
+    producer.commit_transaction(20)
+    equal(values_of(read(topic, 5, **{"isolation.level": "read_committed"})), VALUES[5:10])
+    equal(values_of(read(topic, 10, **{"isolation.level": "read_uncommitted"})), VALUES[:10])
+
+
+@cells("transaction-offsets")
+def transaction_offsets():
+    topic, producer = make_topic("offsets"), transactional(unique("transaction"))
+    produce(topic, VALUES[:10])
+    member, partition = consumer(unique("group")), TopicPartition(topic, 0)
+    member.subscribe([topic])
+    take(member, 5)
+    for end, committed in [(producer.abort_transaction, -1001), (producer.commit_transaction, 5)]:
+        begin(producer, topic, [b"made of five"])
+        producer.send_offsets_to_transaction([TopicPartition(topic, 0, 5)], member.consumer_group_metadata(), 20)
+        end(20)
+        equal(member.committed([partition], timeout=20)[0].offset, committed)
+    member.close()
+
+
+@cells("transaction-fencing")
+def transaction_fencing():
+    topic, identity = make_topic("fencing"), unique("transaction")
+    zombie = transactional(identity)
+    begin(zombie, topic, VALUES[:5])
+    successor = transactional(identity)
+    try:
+        zombie.commit_transaction(20)
+        raise AssertionError("the fenced producer committed")
+    except KafkaException as error:
+        assert error.args[0].fatal(), error
+    begin(successor, topic, VALUES[5:10])
+    successor.commit_transaction(20)
+    equal(values_of(read(topic, 5, **{"isolation.level": "read_committed"})), VALUES[5:10])
 
 
 @cells("delete-records")

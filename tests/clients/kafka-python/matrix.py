@@ -5,7 +5,13 @@ import kafka
 from cells import BOOTSTRAP, Cells, NotApplicable, equal, unique, wait_until
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
-from kafka.errors import IncompatibleBrokerVersion, NonEmptyGroupError, TopicAlreadyExistsError
+from kafka.errors import (
+    IncompatibleBrokerVersion,
+    InvalidProducerEpochError,
+    NonEmptyGroupError,
+    ProducerFencedError,
+    TopicAlreadyExistsError,
+)
 from kafka.structs import OffsetAndMetadata
 
 V3 = kafka.__version__.startswith("3.")
@@ -50,8 +56,8 @@ def take(source, count, seconds=40):
     return taken
 
 
-def read(topic, count, offset=0):
-    source = consumer()
+def read(topic, count, offset=0, **config):
+    source = consumer(**config)
     partition = TopicPartition(topic, 0)
     source.assign([partition])
     source.seek(partition, offset)
@@ -298,6 +304,77 @@ def idempotent():
     topic = make_topic("idempotent")
     equal(produce(topic, VALUES, enable_idempotence=True, acks="all"), list(range(len(VALUES))))
     equal(values_of(read(topic, len(VALUES))), VALUES)
+
+
+def transactional(identity):
+    producer = KafkaProducer(bootstrap_servers=BOOTSTRAP, transactional_id=identity)
+    producer.init_transactions()
+    return producer
+
+
+def begin(producer, topic, values):
+    producer.begin_transaction()
+    sent = [producer.send(topic, value, partition=0) for value in values]
+    producer.flush()
+    for future in sent:
+        future.get(20)
+
+
+@cells("transaction-commit")
+def transaction_commit():
+    topic, producer = make_topic("commit"), transactional(unique("transaction"))
+    for values in [VALUES[:5], VALUES[5:10]]:
+        begin(producer, topic, values)
+        producer.commit_transaction()
+    equal(values_of(read(topic, 10, isolation_level="read_committed")), VALUES[:10])
+    producer.close()
+
+
+@cells("transaction-abort")
+def transaction_abort():
+    topic, producer = make_topic("abort"), transactional(unique("transaction"))
+    begin(producer, topic, VALUES[:5])
+    producer.abort_transaction()
+    begin(producer, topic, VALUES[5:10])
+    producer.commit_transaction()
+    equal(values_of(read(topic, 5, isolation_level="read_committed")), VALUES[5:10])
+    equal(values_of(read(topic, 10, isolation_level="read_uncommitted")), VALUES[:10])
+    producer.close()
+
+
+@cells("transaction-offsets")
+def transaction_offsets():
+    topic, group, producer = make_topic("offsets"), unique("group"), transactional(unique("transaction"))
+    produce(topic, VALUES[:10])
+    member, partition = consumer(topic, group=group), TopicPartition(topic, 0)
+    take(member, 5)
+    # kafka-python 2.x knows a group by its name alone.
+    metadata = member.group_metadata() if V3 else group
+    for end, committed in [(producer.abort_transaction, None), (producer.commit_transaction, 5)]:
+        begin(producer, topic, [b"made of five"])
+        producer.send_offsets_to_transaction({partition: OffsetAndMetadata(5, "", -1)}, metadata)
+        end()
+        # The coordinator has the end first, the offsets' partition a moment later.
+        wait_until(lambda: member.committed(partition) == committed, f"{committed} is committed")
+    member.close()
+    producer.close()
+
+
+@cells("transaction-fencing")
+def transaction_fencing():
+    topic, identity = make_topic("fencing"), unique("transaction")
+    zombie = transactional(identity)
+    begin(zombie, topic, VALUES[:5])
+    successor = transactional(identity)
+    try:
+        zombie.commit_transaction()
+        raise AssertionError("the fenced producer committed")
+    except (ProducerFencedError, InvalidProducerEpochError):
+        pass
+    begin(successor, topic, VALUES[5:10])
+    successor.commit_transaction()
+    equal(values_of(read(topic, 5, isolation_level="read_committed")), VALUES[5:10])
+    successor.close()
 
 
 @cells("delete-records")

@@ -38,8 +38,8 @@ async function produce (topic, values, { idempotent = false, ...sending } = {}) 
 }
 
 /** Reads `count` messages as a member of `groupId`; with `commit`, commits after the last one. */
-async function take (topic, count, { groupId = unique('group'), seek, commit = false } = {}) {
-  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 200 })
+async function take (topic, count, { groupId = unique('group'), seek, commit = false, readUncommitted = true } = {}) {
+  const consumer = kafka.consumer({ groupId, maxWaitTimeInMs: 200, readUncommitted })
   const taken = []
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
@@ -57,6 +57,18 @@ async function take (topic, count, { groupId = unique('group'), seek, commit = f
 }
 
 const values = messages => messages.map(message => message.value.toString())
+
+async function transactional (transactionalId) {
+  const producer = kafka.producer({ transactionalId, idempotent: true, maxInFlightRequests: 1 })
+  await producer.connect()
+  return producer
+}
+
+async function begin (producer, topic, values) {
+  const transaction = await producer.transaction()
+  await transaction.send({ topic, messages: values.map(value => ({ value, partition: 0 })) })
+  return transaction
+}
 
 async function acks (level) {
   const topic = await makeTopic('acks')
@@ -210,6 +222,51 @@ await run({
     const topic = await makeTopic('idempotent')
     await produce(topic, VALUES, { idempotent: true, acks: -1 })
     equal(values(await take(topic, VALUES.length)), VALUES)
+  },
+  'transaction-commit': async () => {
+    const topic = await makeTopic('commit')
+    const producer = await transactional(unique('transaction'))
+    for (const part of [VALUES.slice(0, 5), VALUES.slice(5, 10)]) {
+      await (await begin(producer, topic, part)).commit()
+    }
+    equal(values(await take(topic, 10, { readUncommitted: false })), VALUES.slice(0, 10))
+    await producer.disconnect()
+  },
+  'transaction-abort': async () => {
+    const topic = await makeTopic('abort')
+    const producer = await transactional(unique('transaction'))
+    await (await begin(producer, topic, VALUES.slice(0, 5))).abort()
+    await (await begin(producer, topic, VALUES.slice(5, 10))).commit()
+    equal(values(await take(topic, 5, { readUncommitted: false })), VALUES.slice(5, 10))
+    equal(values(await take(topic, 10)), VALUES.slice(0, 10))
+    await producer.disconnect()
+  },
+  'transaction-offsets': async () => {
+    const topic = await makeTopic('offsets')
+    const consumerGroupId = unique('group')
+    const producer = await transactional(unique('transaction'))
+    const topics = [{ topic, partitions: [{ partition: 0, offset: '5' }] }]
+    for (const [end, expected] of [['abort', '-1'], ['commit', '5']]) {
+      const transaction = await begin(producer, topic, ['made of five'])
+      await transaction.sendOffsets({ consumerGroupId, topics })
+      await transaction[end]()
+      await until(async () => {
+        const [{ partitions }] = await admin.fetchOffsets({ groupId: consumerGroupId, topics: [topic] })
+        return partitions[0].offset === expected
+      }, `${expected} is committed`)
+    }
+    await producer.disconnect()
+  },
+  'transaction-fencing': async () => {
+    const topic = await makeTopic('fencing')
+    const transactionalId = unique('transaction')
+    const zombie = await transactional(transactionalId)
+    const late = await begin(zombie, topic, VALUES.slice(0, 5))
+    const successor = await transactional(transactionalId)
+    equal(await late.commit().then(() => 'committed', () => 'fenced'), 'fenced')
+    await (await begin(successor, topic, VALUES.slice(5, 10))).commit()
+    equal(values(await take(topic, 5, { readUncommitted: false })), VALUES.slice(5, 10))
+    await Promise.all([zombie.disconnect(), successor.disconnect()])
   },
   'delete-records': async () => {
     const topic = await makeTopic('records')

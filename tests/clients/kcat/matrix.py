@@ -161,5 +161,6 @@ cells.not_applicable(
     "kcat has no such command",
     *"delete-topic describe-config alter-config create-partitions list-groups describe-group delete-group".split(),
     *"delete-records log-dirs quorum api-versions perf".split(),
+    *"transaction-commit transaction-abort transaction-offsets transaction-fencing".split(),
 )
 cells.run()

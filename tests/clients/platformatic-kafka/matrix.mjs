@@ -44,6 +44,16 @@ async function take (topic, count, { groupId, commit = false, ...options } = {})
 
 const values = messages => messages.map(message => message.value)
 
+function transactional (transactionalId) {
+  return new Producer({ ...base, serializers, idempotent: true, transactionalId })
+}
+
+async function begin (producer, topic, values) {
+  const transaction = await producer.beginTransaction()
+  await transaction.send({ messages: values.map(value => ({ topic, partition: 0, value })) })
+  return transaction
+}
+
 async function acks (level) {
   const topic = await makeTopic('acks')
   await produce(topic, VALUES, { acks: level })
@@ -193,6 +203,60 @@ await run({
     const topic = await makeTopic('idempotent')
     await produce(topic, VALUES, { idempotent: true, acks: -1 })
     equal(values(await take(topic, VALUES.length)), VALUES)
+  },
+  'transaction-commit': async () => {
+    const topic = await makeTopic('commit')
+    const producer = transactional(unique('transaction'))
+    for (const part of [VALUES.slice(0, 5), VALUES.slice(5, 10)]) {
+      await (await begin(producer, topic, part)).commit()
+    }
+    equal(values(await take(topic, 10, { isolationLevel: 1 })), VALUES.slice(0, 10))
+    await producer.close()
+  },
+  'transaction-abort': async () => {
+    const topic = await makeTopic('abort')
+    const producer = transactional(unique('transaction'))
+    await (await begin(producer, topic, VALUES.slice(0, 5))).abort()
+    await (await begin(producer, topic, VALUES.slice(5, 10))).commit()
+    equal(values(await take(topic, 5, { isolationLevel: 1 })), VALUES.slice(5, 10))
+    equal(values(await take(topic, 10, { isolationLevel: 0 })), VALUES.slice(0, 10))
+    await producer.close()
+  },
+  'transaction-offsets': async () => {
+    const [source, target, groupId] = [await makeTopic('source'), await makeTopic('target'), unique('group')]
+    await produce(source, VALUES.slice(0, 5))
+    const producer = transactional(unique('transaction'))
+    const reader = consumer(groupId)
+    const stream = await reader.consume({ topics: [source], mode: 'earliest', autocommit: false })
+    const taken = []
+    stream.on('data', message => taken.push(message))
+    await until(() => taken.length === 5, '5 messages')
+    const committed = async () => {
+      const offsets = await reader.listCommittedOffsets({ topics: [{ topic: source, partitions: [0] }] })
+      return Number(offsets.get(source)[0])
+    }
+    for (const [end, expected] of [['abort', -1], ['commit', 5]]) {
+      const transaction = await begin(producer, target, ['made of five'])
+      await transaction.addConsumer(reader)
+      await transaction.addOffset(taken[4])
+      await transaction[end]()
+      await until(async () => (await committed()) === expected, `${expected} is committed`)
+    }
+    await stream.close()
+    await reader.close(true)
+    await producer.close()
+  },
+  'transaction-fencing': async () => {
+    const topic = await makeTopic('fencing')
+    const transactionalId = unique('transaction')
+    const zombie = transactional(transactionalId)
+    const late = await begin(zombie, topic, VALUES.slice(0, 5))
+    const successor = transactional(transactionalId)
+    const next = await begin(successor, topic, VALUES.slice(5, 10))
+    equal(await late.commit().then(() => 'committed', () => 'fenced'), 'fenced')
+    await next.commit()
+    equal(values(await take(topic, 5, { isolationLevel: 1 })), VALUES.slice(5, 10))
+    await Promise.all([zombie.close(true), successor.close()])
   },
   'delete-records': async () => {
     const topic = await makeTopic('records')

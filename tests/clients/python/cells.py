@@ -57,7 +57,7 @@ class Cells:
         return mark
 
     def codecs(self, *names):
-        """Marks a function that takes the codec's name; it becomes one cell per codec."""
+        """Marks a function that takes the codec's name; it becomes one cell per codec. Other families alike."""
 
         def mark(function):
             for name in names:

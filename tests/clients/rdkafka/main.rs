@@ -123,7 +123,12 @@ impl Client {
     }
 
     fn read(&self, topic: &str, count: usize, offset: i64) -> Vec<OwnedMessage> {
-        let consumer = self.consumer(&unique("none"));
+        self.read_as(topic, count, offset, "read_uncommitted")
+    }
+
+    fn read_as(&self, topic: &str, count: usize, offset: i64, isolation: &str) -> Vec<OwnedMessage> {
+        let settings = [("group.id", "none"), ("enable.auto.commit", "false"), ("isolation.level", isolation)];
+        let consumer: BaseConsumer = self.config(&settings).create().expect("a consumer");
         let mut from = TopicPartitionList::new();
         from.add_partition_offset(topic, 0, Offset::Offset(offset)).expect("a valid offset");
         consumer.assign(&from).expect("assigned");
@@ -330,6 +335,72 @@ fn delete_records(client: &Client) {
     equal(client.read(&topic, 40, 10)[0].offset(), 10);
 }
 
+/// A producer with a transactional id of which earlier holders are fenced.
+fn transactional(client: &Client, id: &str) -> ThreadedProducer<AllDelivered> {
+    let config = client.config(&[("transactional.id", id)]);
+    let producer: ThreadedProducer<_> = config.create_with_context(AllDelivered).expect("a producer");
+    producer.init_transactions(CALL).expect("a producer id");
+    producer
+}
+
+fn begin(producer: &ThreadedProducer<AllDelivered>, topic: &str, values: &[String]) {
+    producer.begin_transaction().expect("begun");
+    for value in values {
+        let record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic).partition(0).payload(value.as_bytes());
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(CALL).expect("all delivered");
+}
+
+fn transaction_commit(client: &Client) {
+    let (topic, producer) = (client.make_topic("commit", 1), transactional(client, &unique("transaction")));
+    for part in [&values()[..5], &values()[5..10]] {
+        begin(&producer, &topic, part);
+        producer.commit_transaction(CALL).expect("committed");
+    }
+    equal(texts(&client.read_as(&topic, 10, 0, "read_committed")), values()[..10].to_vec());
+}
+
+fn transaction_abort(client: &Client) {
+    let (topic, producer) = (client.make_topic("abort", 1), transactional(client, &unique("transaction")));
+    begin(&producer, &topic, &values()[..5]);
+    producer.abort_transaction(CALL).expect("aborted");
+    begin(&producer, &topic, &values()[5..10]);
+    producer.commit_transaction(CALL).expect("committed");
+    equal(texts(&client.read_as(&topic, 5, 0, "read_committed")), values()[5..10].to_vec());
+    equal(texts(&client.read(&topic, 10, 0)), values()[..10].to_vec());
+}
+
+fn transaction_offsets(client: &Client) {
+    let (topic, producer) = (client.make_topic("offsets", 1), transactional(client, &unique("transaction")));
+    client.produce(&topic, &values()[..10], &[]);
+    let member = client.consumer(&unique("group"));
+    member.subscribe(&[&topic]).expect("subscribed");
+    take(&member, 5);
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(&topic, 0, Offset::Offset(5)).expect("a valid offset");
+    for (commits, expected) in [(false, Offset::Invalid), (true, Offset::Offset(5))] {
+        begin(&producer, &topic, &["made of five".to_owned()]);
+        let metadata = member.group_metadata().expect("a member");
+        producer.send_offsets_to_transaction(&offsets, &metadata, CALL).expect("sent");
+        let end = if commits { producer.commit_transaction(CALL) } else { producer.abort_transaction(CALL) };
+        end.expect("ended");
+        let committed = member.committed(CALL).expect("committed offsets");
+        equal(committed.find_partition(&topic, 0).expect("its partition").offset(), expected);
+    }
+}
+
+fn transaction_fencing(client: &Client) {
+    let (topic, id) = (client.make_topic("fencing", 1), unique("transaction"));
+    let zombie = transactional(client, &id);
+    begin(&zombie, &topic, &values()[..5]);
+    let successor = transactional(client, &id);
+    zombie.commit_transaction(CALL).expect_err("the zombie is fenced");
+    begin(&successor, &topic, &values()[5..10]);
+    successor.commit_transaction(CALL).expect("committed");
+    equal(texts(&client.read_as(&topic, 5, 0, "read_committed")), values()[5..10].to_vec());
+}
+
 fn list_offsets(client: &Client) {
     let topic = client.make_topic("offsets", 1);
     client.produce(&topic, &values(), &[]);
@@ -377,7 +448,7 @@ fn main() {
         passed &= run(codec, || client.round_trip(codec, &[("compression.type", codec)]));
     }
     passed &= run("idempotent", || client.round_trip("idempotent", &[("enable.idempotence", "true")]));
-    let cells: [(&str, fn(&Client)); 15] = [
+    let cells: [(&str, fn(&Client)); 19] = [
         ("keys-headers", keys_headers),
         ("from-beginning", from_beginning),
         ("by-time", by_time),
@@ -392,6 +463,10 @@ fn main() {
         ("list-groups", list_groups),
         ("describe-group", describe_group),
         ("delete-group", delete_group),
+        ("transaction-commit", transaction_commit),
+        ("transaction-abort", transaction_abort),
+        ("transaction-offsets", transaction_offsets),
+        ("transaction-fencing", transaction_fencing),
         ("delete-records", delete_records),
     ];
     for (operation, cell) in cells {

@@ -56,8 +56,9 @@ func take(ctx context.Context, consumer *kgo.Client, count int) []*kgo.Record {
 	return taken
 }
 
-func read(ctx context.Context, topic string, count int, from kgo.Offset) []*kgo.Record {
-	consumer := client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: from}}))
+func read(ctx context.Context, topic string, count int, from kgo.Offset, options ...kgo.Opt) []*kgo.Record {
+	from0 := kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: {0: from}})
+	consumer := client(append(options, from0)...)
 	defer consumer.Close()
 	return take(ctx, consumer, count)
 }
@@ -302,6 +303,78 @@ func idempotent(ctx context.Context) string {
 	return ""
 }
 
+func transactional(id string) *kgo.Client {
+	return client(kgo.TransactionalID(id), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+}
+
+func begin(ctx context.Context, producer *kgo.Client, topic string, values []string) {
+	Check(producer.BeginTransaction())
+	Check(producer.ProduceSync(ctx, records(topic, values)...).FirstErr())
+}
+
+func committed(ctx context.Context, topic string, count int) []string {
+	return values(read(ctx, topic, count, kgo.NewOffset().AtStart(), kgo.FetchIsolationLevel(kgo.ReadCommitted())))
+}
+
+func transactionCommit(ctx context.Context) string {
+	topic, producer := makeTopic(ctx, "commit", 1), transactional(Unique("transaction"))
+	defer producer.Close()
+	for _, part := range [][]string{Values[:5], Values[5:10]} {
+		begin(ctx, producer, topic, part)
+		Check(producer.EndTransaction(ctx, kgo.TryCommit))
+	}
+	Equal(committed(ctx, topic, 10), Values[:10])
+	return ""
+}
+
+func transactionAbort(ctx context.Context) string {
+	topic, producer := makeTopic(ctx, "abort", 1), transactional(Unique("transaction"))
+	defer producer.Close()
+	begin(ctx, producer, topic, Values[:5])
+	Check(producer.EndTransaction(ctx, kgo.TryAbort))
+	begin(ctx, producer, topic, Values[5:10])
+	Check(producer.EndTransaction(ctx, kgo.TryCommit))
+	Equal(committed(ctx, topic, 5), Values[5:10])
+	Equal(readValues(ctx, topic, 10), Values[:10])
+	return ""
+}
+
+func transactionOffsets(ctx context.Context) string {
+	source, target, group := makeTopic(ctx, "source", 1), makeTopic(ctx, "target", 1), Unique("group")
+	produce(ctx, records(source, Values[:5]))
+	session := Must(kgo.NewGroupTransactSession(kgo.SeedBrokers(Bootstrap), kgo.ConsumerGroup(group),
+		kgo.ConsumeTopics(source), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.RequireStableFetchOffsets(),
+		kgo.TransactionalID(Unique("transaction")), kgo.RecordPartitioner(kgo.ManualPartitioner())))
+	defer session.Close()
+	for _, end := range []kgo.TransactionEndTry{kgo.TryAbort, kgo.TryCommit} {
+		Equal(values(take(ctx, session.Client(), 5)), Values[:5]) // Again after the abort.
+		Check(session.Begin())
+		Check(session.ProduceSync(ctx, records(target, []string{"made of five"})...).FirstErr())
+		ended := Must(session.End(ctx, end))
+		Equal(ended, bool(end))
+		_, found := Must(admin.FetchOffsets(ctx, group)).Lookup(source, 0)
+		Equal(found, bool(end))
+	}
+	Equal(committed(ctx, target, 1), []string{"made of five"})
+	return ""
+}
+
+func transactionFencing(ctx context.Context) string {
+	topic, id := makeTopic(ctx, "fencing", 1), Unique("transaction")
+	zombie := transactional(id)
+	defer zombie.Close()
+	begin(ctx, zombie, topic, Values[:5])
+	successor := transactional(id)
+	defer successor.Close()
+	begin(ctx, successor, topic, Values[5:10])
+	err := zombie.EndTransaction(ctx, kgo.TryCommit)
+	fenced := errors.Is(err, kerr.ProducerFenced) || errors.Is(err, kerr.InvalidProducerEpoch)
+	Equal([]any{fenced, err != nil}, []any{true, true})
+	Check(successor.EndTransaction(ctx, kgo.TryCommit))
+	Equal(committed(ctx, topic, 5), Values[5:10])
+	return ""
+}
+
 func deleteRecords(ctx context.Context) string {
 	topic := makeTopic(ctx, "records", 1)
 	produce(ctx, records(topic, Values))
@@ -376,6 +449,10 @@ func main() {
 		{Operation: "describe-group", Run: describeGroup},
 		{Operation: "delete-group", Run: deleteGroup},
 		{Operation: "idempotent", Run: idempotent},
+		{Operation: "transaction-commit", Run: transactionCommit},
+		{Operation: "transaction-abort", Run: transactionAbort},
+		{Operation: "transaction-offsets", Run: transactionOffsets},
+		{Operation: "transaction-fencing", Run: transactionFencing},
 		{Operation: "delete-records", Run: deleteRecords},
 		{Operation: "list-offsets", Run: listOffsets},
 		{Operation: "log-dirs", Run: logDirs},

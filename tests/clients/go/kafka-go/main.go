@@ -319,7 +319,8 @@ func apiVersions(ctx context.Context) string {
 }
 
 func main() {
-	NotApplicable("the client has no such call", "idempotent", "delete-records", "log-dirs", "quorum", "perf")
+	NotApplicable("the client has no such call", "idempotent", "delete-records", "log-dirs", "quorum", "perf",
+		"transaction-commit", "transaction-abort", "transaction-offsets", "transaction-fencing")
 	Run([]Cell{
 		{Operation: "metadata", Run: func(ctx context.Context) string {
 			answer := Must(client.Metadata(ctx, &kafka.MetadataRequest{}))

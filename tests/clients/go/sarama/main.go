@@ -57,7 +57,12 @@ func produce(made []*sarama.ProducerMessage, change func(*sarama.Config)) {
 
 // read reads one partition from an offset on.
 func read(ctx context.Context, topic string, count int, from int64) []*sarama.ConsumerMessage {
-	consumer := Must(sarama.NewConsumer([]string{Bootstrap}, config(nil)))
+	return readAs(ctx, topic, count, from, sarama.ReadUncommitted)
+}
+
+func readAs(ctx context.Context, topic string, count int, from int64, isolation sarama.IsolationLevel) []*sarama.ConsumerMessage {
+	settings := config(func(settings *sarama.Config) { settings.Consumer.IsolationLevel = isolation })
+	consumer := Must(sarama.NewConsumer([]string{Bootstrap}, settings))
 	defer consumer.Close()
 	partition := Must(consumer.ConsumePartition(topic, 0, from))
 	defer partition.Close()
@@ -342,6 +347,78 @@ func idempotent(settings *sarama.Config) {
 	settings.Net.MaxOpenRequests = 1
 }
 
+func transactional(id string) sarama.SyncProducer {
+	return Must(sarama.NewSyncProducer([]string{Bootstrap}, config(func(settings *sarama.Config) {
+		idempotent(settings)
+		settings.Producer.Transaction.ID = id
+	})))
+}
+
+func begin(producer sarama.SyncProducer, topic string, values []string) {
+	Check(producer.BeginTxn())
+	Check(producer.SendMessages(messages(topic, values)))
+}
+
+func committed(ctx context.Context, topic string, count int) []string {
+	return values(readAs(ctx, topic, count, sarama.OffsetOldest, sarama.ReadCommitted))
+}
+
+func transactionCommit(ctx context.Context) string {
+	topic, producer := makeTopic("commit", 1), transactional(Unique("transaction"))
+	defer producer.Close()
+	for _, part := range [][]string{Values[:5], Values[5:10]} {
+		begin(producer, topic, part)
+		Check(producer.CommitTxn())
+	}
+	Equal(committed(ctx, topic, 10), Values[:10])
+	return ""
+}
+
+func transactionAbort(ctx context.Context) string {
+	topic, producer := makeTopic("abort", 1), transactional(Unique("transaction"))
+	defer producer.Close()
+	begin(producer, topic, Values[:5])
+	Check(producer.AbortTxn())
+	begin(producer, topic, Values[5:10])
+	Check(producer.CommitTxn())
+	Equal(committed(ctx, topic, 5), Values[5:10])
+	Equal(values(read(ctx, topic, 10, sarama.OffsetOldest)), Values[:10])
+	return ""
+}
+
+func transactionOffsets(ctx context.Context) string {
+	topic, group, producer := makeTopic("offsets", 1), Unique("group"), transactional(Unique("transaction"))
+	defer producer.Close()
+	offsets := map[string][]*sarama.PartitionOffsetMetadata{topic: {{Partition: 0, Offset: 5}}}
+	at := func() int64 {
+		return Must(admin.ListConsumerGroupOffsets(group, map[string][]int32{topic: {0}})).GetBlock(topic, 0).Offset
+	}
+	for _, part := range []struct {
+		end      func() error
+		expected int64
+	}{{producer.AbortTxn, -1}, {producer.CommitTxn, 5}} {
+		begin(producer, topic, []string{"made of five"})
+		Check(producer.AddOffsetsToTxn(offsets, group))
+		Check(part.end())
+		Until("the offset is decided", func() bool { return at() == part.expected })
+	}
+	return ""
+}
+
+func transactionFencing(ctx context.Context) string {
+	topic, id := makeTopic("fencing", 1), Unique("transaction")
+	zombie := transactional(id)
+	defer zombie.Close()
+	begin(zombie, topic, Values[:5])
+	successor := transactional(id)
+	defer successor.Close()
+	Equal(zombie.CommitTxn() != nil, true)
+	begin(successor, topic, Values[5:10])
+	Check(successor.CommitTxn())
+	Equal(committed(ctx, topic, 5), Values[5:10])
+	return ""
+}
+
 func deleteRecords(ctx context.Context) string {
 	topic := makeTopic("records", 1)
 	produce(messages(topic, Values), nil)
@@ -417,6 +494,10 @@ func main() {
 		{Operation: "describe-group", Run: describeGroup},
 		{Operation: "delete-group", Run: deleteGroup},
 		{Operation: "idempotent", Run: roundTrip("idempotent", idempotent)},
+		{Operation: "transaction-commit", Run: transactionCommit},
+		{Operation: "transaction-abort", Run: transactionAbort},
+		{Operation: "transaction-offsets", Run: transactionOffsets},
+		{Operation: "transaction-fencing", Run: transactionFencing},
 		{Operation: "delete-records", Run: deleteRecords},
 		{Operation: "list-offsets", Run: listOffsets},
 		{Operation: "log-dirs", Run: logDirs},
