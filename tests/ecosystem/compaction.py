@@ -3,6 +3,7 @@
 Then Kafka's DumpLogSegments reads all of Ottla's files, and Kafka's broker serves a partition that Ottla wrote.
 """
 
+import pathlib
 import random
 import re
 import shutil
@@ -98,39 +99,41 @@ def await_clean(writer, bootstrap, topic, where):
     return []
 
 
-def files(directory, *suffixes):
-    return sorted(path for path in directory.iterdir() if path.suffix in suffixes)
+def files(data, *suffixes):
+    """The partitions' files of these kinds in a data directory; the quorum's log has no Kafka records."""
+    return sorted(path for path in data.glob("*-[0-9]*/*") if path.suffix in suffixes
+                  and not path.parent.name.startswith("__cluster_metadata"))
 
 
 def dump(kafka, paths, *options):
-    return kafka.tool("kafka-dump-log", "--files", ",".join(map(str, paths)), *options)
+    """What DumpLogSegments prints of each file."""
+    text = kafka.tool("kafka-dump-log", "--files", ",".join(map(str, paths)), *options)
+    pieces = re.split(r"^Dumping (\S+)$", text, flags=re.M)
+    return {pathlib.Path(path): piece for path, piece in zip(pieces[1::2], pieces[2::2])}
 
 
 def check_files(kafka, cluster, expected):
     """Lets DumpLogSegments read every file of every replica."""
     wrong, read = [], 0
     for node in cluster.nodes:
-        for directory in sorted(cluster.data(node).glob("*-[0-9]*")):
-            if directory.name.startswith("__cluster_metadata"):
-                continue
-            logged = dump(kafka, files(directory, ".log"), "--deep-iteration", "--print-data-log")
-            other = files(directory, ".index", ".timeindex", ".txnindex", ".snapshot")
-            text = logged + (dump(kafka, other) if other else "")
-            wrong += [f"node {node}, {directory.name}: {line}" for line in text.splitlines()
-                      if any(complaint in line for complaint in COMPLAINTS)][:5]
-            read += len(other) + len(files(directory, ".log"))
-            if survivors := expected.get(directory.name.removesuffix("-0")):
-                offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+) .* keySize: \d+ .*key: key-", logged, re.M)]
-                if offsets != [offset for offset, *_ in survivors]:
-                    wrong.append(f"node {node}, {directory.name}: {len(offsets)} records instead of {len(survivors)}")
+        paths = files(cluster.data(node), ".log", ".index", ".timeindex", ".txnindex", ".snapshot")
+        dumped = dump(kafka, paths, "--deep-iteration", "--print-data-log")
+        wrong += [f"node {node}: {path} was not read" for path in set(paths) - set(dumped)]
+        wrong += [f"node {node}, {path}: {line}" for path, text in dumped.items() for line in text.splitlines()
+                  if any(complaint in line for complaint in COMPLAINTS)]
+        read += len(dumped)
+        for topic, survivors in expected.items():
+            text = "".join(dumped[path] for path in paths if path.suffix == ".log" and path.parent.name == f"{topic}-0")
+            offsets = [int(offset) for offset in re.findall(r"^\| offset: (\d+) .* key: key-", text, re.M)]
+            if offsets != [offset for offset, *_ in survivors]:
+                wrong.append(f"node {node}, {topic}: {len(offsets)} records instead of {len(survivors)}")
     return wrong, read
 
 
 def check_internal(kafka, cluster):
     """The records of transactions in Kafka's own words."""
-    directories = cluster.data(cluster.nodes[0]).glob("__transaction_state-*")
-    segments = [path for directory in directories for path in files(directory, ".log")]
-    text = dump(kafka, segments, "--transaction-log-decoder")
+    segments = [path for path in files(cluster.data(cluster.nodes[0]), ".log") if "__transaction_state" in str(path)]
+    text = "".join(dump(kafka, segments, "--transaction-log-decoder").values())
     return [f"__transaction_state does not tell of writer-{topic}" for topic in TOPICS if f"writer-{topic}" not in text]
 
 

@@ -1,6 +1,7 @@
 """Transforms with kafka-python; see fleet.py for what a transformer is told and does."""
 
 import random
+import signal
 import sys
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -8,6 +9,7 @@ from kafka.errors import KafkaError, ProducerFencedError
 from kafka.structs import OffsetAndMetadata
 
 BOOTSTRAP, GROUP, SOURCE, TARGET, ID, SIZE, ABORT_PERCENT, LIFE = sys.argv[1:9]
+HANGS_SECONDS = 30
 
 
 def transform(consumer, producer, batch, name, doomed):
@@ -42,6 +44,8 @@ def main():
                              enable_auto_commit=False, session_timeout_ms=6000, heartbeat_interval_ms=1000,
                              isolation_level="read_committed")
     while True:
+        # kafka-python 3.0.12 may wait without end for a transaction's offsets when their coordinator dies.
+        signal.alarm(HANGS_SECONDS)
         polled = consumer.poll(timeout_ms=500, max_records=int(SIZE))
         batch = [(partition, record) for partition, records in polled.items() for record in records]
         if not batch:

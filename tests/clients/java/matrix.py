@@ -253,11 +253,12 @@ def idempotent():
 @cells.codecs("transaction-commit", "transaction-abort", "transaction-offsets", "transaction-fencing")
 def transaction(operation):
     """By a program of its own: the tools have no transactions."""
-    jars = pathlib.Path(os.environ["OTTLA_CACHE"]) / "kafka-4.3.1"
-    program = pathlib.Path(__file__).parent / "Transactions.java"
-    command = ["java", "-Xmx192M", "-XX:TieredStopAtLevel=1", f"-Dlog4j2.configurationFile={jars}/log4j2.properties"]
+    cache = pathlib.Path(os.environ["OTTLA_CACHE"])
+    command = ["java", "-Xmx192M", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC",
+               f"-Dlog4j2.configurationFile={cache}/kafka-4.3.1/log4j2.properties"]
     arguments = [operation, BOOTSTRAP, make_topic("transaction"), unique("transaction")]
-    done = subprocess.run([*command, "-cp", f"{jars}/*", str(program), *arguments], capture_output=True, text=True)
+    done = subprocess.run([*command, "-cp", f"{cache}/kafka-4.3.1/*:{cache}/java", "Transactions", *arguments],
+                          capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
 

@@ -263,8 +263,9 @@ await run({
     const zombie = await transactional(transactionalId)
     const late = await begin(zombie, topic, VALUES.slice(0, 5))
     const successor = await transactional(transactionalId)
+    const next = await begin(successor, topic, VALUES.slice(5, 10))
     equal(await late.commit().then(() => 'committed', () => 'fenced'), 'fenced')
-    await (await begin(successor, topic, VALUES.slice(5, 10))).commit()
+    await next.commit()
     equal(values(await take(topic, 5, { readUncommitted: false })), VALUES.slice(5, 10))
     await Promise.all([zombie.disconnect(), successor.disconnect()])
   },
