@@ -47,6 +47,8 @@ pub struct FetchPartition {
     pub last_fetched_epoch: i32,
     /// The follower's log start offset, −1 for consumers.
     pub log_start_offset: Offset,
+    /// How far the follower's log is on disk, if it tells.
+    pub flushed_offset: Option<Offset>,
     answered: Answered,
 }
 
@@ -60,7 +62,20 @@ impl FetchPartition {
         log_start_offset: Offset,
     ) -> Self {
         let answered = Answered { high_watermark: -1, log_start_offset: -1 };
-        Self { fetch_offset, partition_max_bytes, current_leader_epoch, last_fetched_epoch, log_start_offset, answered }
+        Self {
+            fetch_offset,
+            partition_max_bytes,
+            current_leader_epoch,
+            last_fetched_epoch,
+            log_start_offset,
+            flushed_offset: None,
+            answered,
+        }
+    }
+
+    /// The same, of a follower whose log is on disk up to there.
+    pub fn flushed(self, flushed_offset: Option<Offset>) -> Self {
+        Self { flushed_offset, ..self }
     }
 }
 

@@ -39,7 +39,7 @@ pub struct TopicConfig {
     pub delete: bool,
     /// `cleanup.policy` has `compact`.
     pub compact: bool,
-    /// `segment.bytes`.
+    /// `segment.bytes`, or `internal.segment.bytes` where that is set.
     pub segment_bytes: u64,
     /// `segment.ms`.
     pub segment_ms: u64,
@@ -85,6 +85,10 @@ pub struct TopicConfig {
     pub min_insync_replicas: u32,
     /// `unclean.leader.election.enable`.
     pub unclean_leader_election_enable: bool,
+    /// `preallocate`.
+    pub preallocate: bool,
+    /// `flush.before.ack`.
+    pub flush_before_ack: bool,
 }
 
 impl TopicConfig {
@@ -95,7 +99,7 @@ impl TopicConfig {
         Self {
             delete: policies.iter().any(|policy| policy == "delete"),
             compact: policies.iter().any(|policy| policy == "compact"),
-            segment_bytes: topic.size("segment.bytes"),
+            segment_bytes: topic.segment_bytes(),
             segment_ms: topic.size("segment.ms"),
             segment_jitter_ms: topic.size("segment.jitter.ms"),
             segment_index_bytes: topic.size("segment.index.bytes"),
@@ -118,6 +122,8 @@ impl TopicConfig {
             compression_zstd_level: i32::try_from(topic.long("compression.zstd.level")).unwrap_or(3),
             min_insync_replicas: u32::try_from(topic.long("min.insync.replicas")).unwrap_or(1),
             unclean_leader_election_enable: topic.boolean("unclean.leader.election.enable"),
+            preallocate: topic.boolean("preallocate"),
+            flush_before_ack: topic.boolean("flush.before.ack"),
         }
     }
 }
@@ -157,6 +163,13 @@ impl Reader<'_> {
             ConfigValue::Number(number) => number,
             other => panic!("{name} is no whole number but {other:?}"),
         }
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        let name = "internal.segment.bytes";
+        #[cfg(test)]
+        super::reads::record_topic(name);
+        if self.overrides.contains_key(name) { self.size(name) } else { self.size("segment.bytes") }
     }
 
     fn size(&self, name: &str) -> u64 {

@@ -38,6 +38,8 @@ pub struct LogConfig {
     pub delete_retention_ms: i64,
     /// `file.delete.delay.ms`: how long a deleted file stays as `.deleted`.
     pub file_delete_delay_ms: u64,
+    /// `preallocate`: room for a whole segment is taken when it begins.
+    pub preallocate: bool,
     /// `producer.id.expiration.ms`: an idle producer id is forgotten after this.
     pub producer_id_expiration_ms: i64,
     /// Bytes of zeros kept written ahead of the end of the active segment, so that a sync need not
@@ -68,6 +70,7 @@ impl Default for LogConfig {
             max_compaction_lag_ms: i64::MAX,
             delete_retention_ms: 86_400_000,
             file_delete_delay_ms: 60_000,
+            preallocate: false,
             producer_id_expiration_ms: 86_400_000,
             zero_fill_ahead_bytes: 0,
         }

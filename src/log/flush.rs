@@ -11,6 +11,8 @@ use crate::model::Offset;
 #[derive(Debug)]
 pub struct FlushHandle<D: Disk> {
     pub(super) unsynced: Unsynced<D>,
+    /// A snapshot of the producers is among the small files.
+    pub(super) with_snapshot: bool,
     /// Small files that were written before and only have to be synced. One may be gone again.
     pub(super) small_files: Vec<PathBuf>,
     /// The leader epoch checkpoint, when it has changed.
@@ -27,6 +29,8 @@ pub struct Flushed {
     pub offset: Offset,
     pub(super) appended_bytes: u64,
     pub(super) truncations: u64,
+    /// The producers are on disk, too.
+    pub(super) with_snapshot: bool,
 }
 
 impl<D: Disk> FlushHandle<D> {
@@ -43,7 +47,7 @@ impl<D: Disk> FlushHandle<D> {
             synced => synced?,
         }
         let Unsynced { offset, appended_bytes, truncations, .. } = self.unsynced;
-        Ok(Flushed { offset, appended_bytes, truncations })
+        Ok(Flushed { offset, appended_bytes, truncations, with_snapshot: self.with_snapshot })
     }
 
     fn sync(&self) -> Result<(), LogError> {

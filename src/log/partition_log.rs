@@ -21,6 +21,7 @@ mod tests;
 mod transaction_tests;
 
 use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{LeaderEpoch, LeaderEpochs, Offset, ProducerId, TopicId, TopicPartition, Uuid, Wall};
@@ -75,6 +76,8 @@ pub struct PartitionLog<D: Disk> {
     verifications: Verifications,
     /// Producers whose last batch could not be written here.
     write_failed_for: HashSet<ProducerId>,
+    /// Bytes appended up to the last flush, of those since the log was opened.
+    flushed_bytes: u64,
     /// The partition's directory may not be durable in the one above, nor `partition.metadata` in it.
     new_on_disk: bool,
 }
@@ -169,37 +172,64 @@ impl<D: Disk> PartitionLog<D> {
         self.leader_epochs.end_offset_for(requested, self.log_end_offset())
     }
 
-    /// Bytes appended since the recovery point: what a crash would have to scan.
+    /// Bytes appended since the last flush: what the start after a crash would have to read.
     pub fn dirty_bytes(&self) -> u64 {
-        self.log.dirty_bytes()
+        self.log.appended_bytes() - self.flushed_bytes
     }
 
-    /// What has to be done to flush the log up to its end; `None` when it is flushed. Take it under the lock, run it
-    /// outside of it, and report it with [`PartitionLog::mark_flushed`].
+    /// What has to be done to flush the log up to its end, so that a start after a crash reads nothing; `None` when it
+    /// is flushed. Take it under the lock, run it outside of it, and report it with [`PartitionLog::mark_flushed`]. One
+    /// at a time.
     pub fn flush_handle(&mut self) -> Result<Option<FlushHandle<D>>, LogError> {
-        if !self.log.needs_sync() {
+        if !self.log.needs_sync() && self.dirty_bytes() == 0 {
             return Ok(None);
         }
         let snapshot = self.take_snapshot()?;
         self.log.directory_changed();
+        self.handle(Some(snapshot)).map(Some)
+    }
+
+    /// The same for the records alone: what a power cut would have to leave. There is no snapshot of the producers with
+    /// it, so that it costs one sync of the segment where nothing else has changed.
+    pub fn sync_handle(&mut self) -> Result<Option<FlushHandle<D>>, LogError> {
+        if self.log.needs_sync() { self.handle(None).map(Some) } else { Ok(None) }
+    }
+
+    fn handle(&mut self, snapshot: Option<PathBuf>) -> Result<FlushHandle<D>, LogError> {
         let unsynced = self.log.unsynced()?;
         let path = self.log.path();
         let leader_epochs = std::mem::take(&mut self.leader_epochs_dirty)
             .then(|| (path.join(LEADER_EPOCH_CHECKPOINT), format_leader_epochs(&self.leader_epochs)));
-        let mut small_files = vec![snapshot];
+        let with_snapshot = snapshot.is_some();
+        let mut small_files = Vec::from_iter(snapshot);
         if self.new_on_disk {
             small_files.push(path.join(PARTITION_METADATA));
         }
         let parent = std::mem::take(&mut self.new_on_disk).then(|| self.directory.path().to_owned());
-        Ok(Some(FlushHandle { unsynced, small_files, leader_epochs, parent }))
+        Ok(FlushHandle { unsynced, with_snapshot, small_files, leader_epochs, parent })
     }
 
     /// A flush is done: the recovery point advances, unless the log was truncated meanwhile.
     pub fn mark_flushed(&mut self, flushed: Flushed) -> Result<(), LogError> {
-        if self.log.mark_synced(flushed.offset, flushed.appended_bytes, flushed.truncations) {
+        let counts = self.log.mark_synced(flushed.offset, flushed.appended_bytes, flushed.truncations);
+        if counts {
             self.directory.set_recovery_point(&self.partition, self.log.recovery_point());
         }
+        if !flushed.with_snapshot {
+            return Ok(());
+        }
+        if counts {
+            self.flushed_bytes = self.flushed_bytes.max(flushed.appended_bytes);
+        }
         self.prune_snapshots()
+    }
+
+    /// Makes the records durable inline, as [`PartitionLog::sync_handle`] does. For tests.
+    pub fn sync(&mut self) -> Result<(), LogError> {
+        match self.sync_handle()? {
+            Some(handle) => self.mark_flushed(handle.run()?),
+            None => Ok(()),
+        }
     }
 
     /// A flush ended with an error that [lets it wait](LogError::lets_flush_wait): the next one does all of it.

@@ -186,6 +186,7 @@ impl<D: Disk, V: FnMut(&Batch<'_>) -> Result<(), LogError>> Recovery<'_, D, V> {
         let base_offset = self.open.start_offset;
         let segment = Arc::new(Segment::new_empty(self.pool, self.directory, base_offset, Standing::Present));
         segment.log().create()?;
+        segment.allocate_ahead(&self.open.config)?;
         self.recovered.segments.push(segment);
         self.recovered.created = true;
         Ok(())

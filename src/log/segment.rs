@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::Offset;
 use crate::record::BatchHeader;
 
-use super::LogError;
+use super::{LogConfig, LogError};
 use super::batch_walk::{HeaderWalk, Located, Stop};
 use super::disk::{Disk, DiskFile};
 use super::file_names::{FileKind, Standing};
@@ -331,6 +331,17 @@ impl<D: Disk> Segment<D> {
         }
         // Recovery makes entries again only for what lies past the recovery point.
         self.transaction_index.sync_existing()
+    }
+
+    /// With `preallocate`, takes the room that the new segment may need.
+    pub fn allocate_ahead(&self, config: &LogConfig) -> Result<(), LogError> {
+        if config.preallocate
+            && let Err(error) = self.log.open()?.allocate(config.segment_bytes)
+        {
+            // A file system that cannot, or has no room for all of it: what is written takes its room then.
+            tracing::debug!(path = %self.log.path().display(), "not allocated ahead: {error}");
+        }
+        Ok(())
     }
 
     /// Removes its files.

@@ -72,7 +72,8 @@ pub struct SegmentedLog<D: Disk> {
     first_timestamp: Option<i64>,
     /// When the active segment began, for batches without a timestamp.
     active_since: Wall,
-    /// Length of the active segment's file: its batches, and zeros after them.
+    /// Length of the active segment's file, with its batches and the zeros after them, or the room that was taken for
+    /// it. What is not used of it is given back when the segment is closed.
     allocated: u64,
     recovery_point: Offset,
     /// Bytes appended since the log was opened, and how many of them are synced.
@@ -130,9 +131,9 @@ impl<D: Disk> SegmentedLog<D> {
     ) -> Result<OpenedLog<D>, LogError> {
         let directory = Arc::new(LogDirectory::new(directory));
         let recovered = recovery::recover(pool, &directory, &open, &mut visit)?;
-        let (damage, scanned_bytes) = (recovered.damage.clone(), recovered.scanned_bytes);
+        let (damage, scanned_bytes, created) = (recovered.damage.clone(), recovered.scanned_bytes, recovered.created);
         let mut log = Self::from_recovered(pool, directory, open, recovered)?;
-        if damage.is_none() {
+        if damage.is_none() && !created {
             log.trim_zeros()?;
         }
         Ok(OpenedLog { log, damage, scanned_bytes })
@@ -148,6 +149,7 @@ impl<D: Disk> SegmentedLog<D> {
         let active = segments.last().cloned().expect("recovery leaves at least one segment");
         let log_start_offset = segments.first().map_or(0, |segment| segment.base_offset()).max(open.start_offset);
         let (log_end_offset, _) = active.next_offset_and_size();
+        let (open_preallocates, segment_bytes) = (open.config.preallocate, open.config.segment_bytes);
         let shared = Shared {
             directory,
             segments: ArcSwap::from_pointee(segments),
@@ -163,7 +165,8 @@ impl<D: Disk> SegmentedLog<D> {
             since_index_entry,
             first_timestamp: None,
             active_since: open.now,
-            allocated: file_length,
+            // What was taken for it in an earlier life is given back; the next segment takes its own.
+            allocated: if open_preallocates { file_length.max(segment_bytes) } else { file_length },
             recovery_point: open.recovery_point.min(log_end_offset),
             appended_bytes: recovered.scanned_bytes,
             synced_bytes: 0,
@@ -224,6 +227,11 @@ impl<D: Disk> SegmentedLog<D> {
     /// One past the last record.
     pub fn log_end_offset(&self) -> Offset {
         self.shared.log_end_offset.load(Ordering::Acquire)
+    }
+
+    /// Bytes appended since the log was opened, those included that had to be scanned then.
+    pub(super) fn appended_bytes(&self) -> u64 {
+        self.appended_bytes
     }
 
     /// Everything below is synced.
@@ -435,6 +443,7 @@ impl<D: Disk> SegmentedLog<D> {
         let segment = Arc::new(Segment::new_empty(&self.pool, &self.shared.directory, base_offset, Standing::Present));
         segment.log().create()?;
         self.directory_dirty = true;
+        segment.allocate_ahead(&self.config)?;
         Ok(segment)
     }
 
@@ -443,7 +452,7 @@ impl<D: Disk> SegmentedLog<D> {
         self.since_index_entry = 0;
         self.first_timestamp = None;
         self.active_since = now;
-        self.allocated = 0;
+        self.allocated = if self.config.preallocate { self.config.segment_bytes } else { 0 };
     }
 
     fn sync_directory(&mut self) -> Result<(), LogError> {

@@ -74,6 +74,8 @@ pub struct Appended {
     pub leader_epoch: LeaderEpoch,
     /// The high watermark has reached `next_offset` already.
     pub committed: bool,
+    /// It is on this broker's disk already, or need not be before it is acknowledged.
+    pub on_disk: bool,
 }
 
 impl Replica {
@@ -148,6 +150,7 @@ impl Replica {
             log_start_offset: info.log_start_offset,
             leader_epoch,
             committed: self.high_watermark() >= next_offset,
+            on_disk: self.is_on_disk(next_offset),
         })
     }
 

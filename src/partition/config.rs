@@ -21,6 +21,8 @@ pub struct ReplicaConfig {
     pub flush_messages: i64,
     /// `flush.ms`.
     pub flush_ms: u64,
+    /// `flush.before.ack`.
+    pub flush_before_ack: bool,
     /// `transaction.partition.verification.enable`: a transaction's first write is checked with its coordinator.
     pub verifies_transactions: bool,
 }
@@ -43,6 +45,7 @@ impl ReplicaConfig {
             max_compaction_lag_ms: signed(topic.max_compaction_lag_ms),
             delete_retention_ms: signed(topic.delete_retention_ms),
             file_delete_delay_ms: topic.file_delete_delay_ms,
+            preallocate: topic.preallocate,
             producer_id_expiration_ms,
             ..LogConfig::default()
         };
@@ -64,6 +67,7 @@ impl ReplicaConfig {
             min_insync_replicas: usize::try_from(topic.min_insync_replicas).unwrap_or(usize::MAX),
             flush_messages: signed(topic.flush_messages),
             flush_ms: topic.flush_ms,
+            flush_before_ack: topic.flush_before_ack,
             verifies_transactions: true,
         }
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use crate::model::ErrorCode;
+use crate::model::{ErrorCode, Offset};
 use crate::protocol::messages::{FetchPartition, FetchTopic, ForgottenTopic};
 use crate::replication::NextFetch;
 
@@ -20,11 +20,14 @@ use super::replica::Replica;
 /// that has not yet applied the metadata which made it one.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 
+/// What a request says of a partition: besides the fetch, how far the log is on disk, where that counts.
+type Asked = (NextFetch, Option<Offset>);
+
 /// One partition of the session.
 struct Entry {
     replica: Arc<Replica>,
     /// What the leader was asked last, as its session has it.
-    asked: Option<NextFetch>,
+    asked: Option<Asked>,
     /// After an error: the last pause.
     pause: Duration,
 }
@@ -63,6 +66,12 @@ impl FetchSession {
     /// The number of the next request.
     pub fn epoch(&self) -> i32 {
         self.epoch
+    }
+
+    /// The replicas that the next request may speak of and that have something to put on disk before it.
+    pub fn not_on_disk(&self) -> Vec<Arc<Replica>> {
+        let replicas = self.moved.iter().filter_map(|key| self.entries.get(key)).map(|entry| &entry.replica);
+        replicas.filter(|replica| !replica.is_on_disk(replica.log_end_offset())).cloned().collect()
     }
 
     /// When the next pause ends, if every partition is paused.
@@ -112,10 +121,15 @@ impl FetchSession {
     fn ask(&mut self, key: FetchKey) -> Option<FetchPartition> {
         let entry = self.entries.get_mut(&key)?;
         let next = entry.replica.next_fetch()?;
-        if entry.asked == Some(next) {
+        let flushed = entry.replica.flushes_before_ack().then(|| entry.replica.flushed_offset());
+        if flushed.is_some_and(|flushed| flushed < next.fetch_offset) {
+            // More has to be said once it is on disk.
+            self.moved.insert(key);
+        }
+        if entry.asked == Some((next, flushed)) {
             return None;
         }
-        entry.asked = Some(next);
+        entry.asked = Some((next, flushed));
         self.forgotten.remove(&key);
         Some(FetchPartition {
             partition: key.1,
@@ -125,6 +139,7 @@ impl FetchSession {
             log_start_offset: next.log_start_offset,
             partition_max_bytes: self.partition_max_bytes,
             high_watermark: entry.replica.high_watermark(),
+            flushed_offset: flushed.unwrap_or(-1),
             ..FetchPartition::default()
         })
     }
@@ -151,7 +166,7 @@ impl FetchSession {
     /// The replica of an answered partition, and what it had asked.
     pub fn asked(&self, key: FetchKey) -> Option<(&Arc<Replica>, NextFetch)> {
         let entry = self.entries.get(&key)?;
-        Some((&entry.replica, entry.asked?))
+        Some((&entry.replica, entry.asked?.0))
     }
 
     /// The answer has been taken in.

@@ -27,6 +27,8 @@ use super::replicas::Replicas;
 
 /// First pause before a leader that cannot be reached is tried again; it doubles up to `replica.fetch.backoff.ms`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
+/// How long a request waits for what was fetched before it to get onto the disk.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 /// A single batch may be larger than a whole answer should be.
 const LARGEST_BATCH_BYTES: usize = 128 << 20;
 
@@ -122,6 +124,7 @@ impl Fetcher {
             if let Some(until) = session.idle_until() {
                 tokio::time::sleep_until(until).await;
             }
+            self.put_on_disk(&session).await;
             let request = self.request(&mut session);
             let response = match connection.send(&request).await {
                 Ok(response) => response,
@@ -134,6 +137,18 @@ impl Fetcher {
                 Err(error_code) => return FetchError::Refused { leader: self.leader, error_code },
             }
         }
+    }
+
+    /// What is fetched from a topic with `flush.before.ack` is acknowledged once it is on disk. The others wait for it,
+    /// but not for long: a disk that takes no more must not stop all replication.
+    async fn put_on_disk(&self, session: &FetchSession) {
+        let flushes = async {
+            for replica in session.not_on_disk() {
+                replica.all_on_disk().await;
+            }
+        };
+        // Those that were not in time are spoken of in a later request.
+        let _ = tokio::time::timeout(FLUSH_PATIENCE, flushes).await;
     }
 
     async fn connect(&self) -> Result<Connection, FetchError> {

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use crate::log::{DataDirectory, LogError, OsDisk, RunMarker};
 use crate::model::TopicId;
 
+use super::committer::CommitQueue;
 use super::replica::Replica;
 use super::replicas::Replicas;
 
@@ -23,10 +24,11 @@ const DIRTY_MAX: Duration = Duration::from_secs(30);
 /// How often the flusher looks for partitions that have become due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Wakes the flusher of one directory.
+/// Wakes the flusher of one directory, and its committer.
 #[derive(Debug, Default)]
 pub struct FlushSignal {
     thread: OnceLock<Thread>,
+    pub(super) commits: CommitQueue,
 }
 
 impl FlushSignal {
@@ -89,7 +91,7 @@ impl Rounds {
             std::thread::park_timeout(LOOK_INTERVAL);
             let Some(replicas) = self.replicas.upgrade() else { return };
             if let Err(error) = self.round(&replicas) {
-                self.give_up(&error);
+                give_up(&self.directory, &error);
             }
         }
     }
@@ -99,7 +101,7 @@ impl Rounds {
         let now = Instant::now();
         for replica in replicas.in_directory(self.directory.path()) {
             if self.is_due(&replica, now) {
-                flushed_any |= flush(&replica)?;
+                flushed_any |= replica.flush()?;
             }
         }
         if flushed_any || self.checkpoints_at.is_some_and(|at| at <= now) {
@@ -108,18 +110,6 @@ impl Rounds {
             self.checkpoints_at = written.is_none().then(|| now + DIRTY_MAX);
         }
         Ok(())
-    }
-
-    /// Ends the process. The run marker goes first: the next start must not trust the page cache (invariant A12).
-    fn give_up(&self, error: &LogError) -> ! {
-        if let Err(error) = RunMarker::remove(self.directory.disk(), self.directory.path()) {
-            tracing::error!("cannot remove the run marker: {error}");
-        }
-        tracing::error!(
-            "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, \
-             then start it again"
-        );
-        std::process::exit(1);
     }
 
     fn is_due(&mut self, replica: &Replica, now: Instant) -> bool {
@@ -139,21 +129,20 @@ impl Rounds {
     }
 }
 
-/// Flushes one partition; false when there was nothing to do, or no room to do it.
-fn flush(replica: &Replica) -> Result<bool, LogError> {
-    let handle = replica.with_log(|log| log.flush_handle()).transpose();
-    let name = replica.topic_partition();
-    let Some(Some(Some(handle))) = unless_full(handle, name)? else { return Ok(false) };
-    let Some(flushed) = unless_full(handle.run(), name)? else {
-        replica.with_log(|log| log.flush_later());
-        return Ok(false);
-    };
-    replica.with_log(|log| log.mark_flushed(flushed)).transpose()?;
-    Ok(true)
+/// Ends the process. The run marker goes first: the next start must not trust the page cache (invariant A12).
+pub(super) fn give_up(directory: &DataDirectory<OsDisk>, error: &LogError) -> ! {
+    if let Err(error) = RunMarker::remove(directory.disk(), directory.path()) {
+        tracing::error!("cannot remove the run marker: {error}");
+    }
+    tracing::error!(
+        "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, \
+         then start it again"
+    );
+    std::process::exit(1);
 }
 
 /// `None`, and a word to the operator, when the disk is too full for something that can be written later as well.
-fn unless_full<T>(outcome: Result<T, LogError>, what: impl std::fmt::Display) -> Result<Option<T>, LogError> {
+pub(super) fn unless_full<T>(outcome: Result<T, LogError>, what: impl std::fmt::Display) -> Result<Option<T>, LogError> {
     match outcome {
         Err(error) if error.lets_flush_wait() => {
             tracing::warn!(

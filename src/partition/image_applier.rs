@@ -137,7 +137,7 @@ impl Replicas {
         let signal = Arc::clone(&place.signal);
         let proposals = self.isr_proposals.clone();
         let replica = Replica::new(topic_partition, topic.id, log, high_watermark, config, signal, proposals);
-        Ok(HostedPartition::Online { replica: Arc::new(replica), directory })
+        Ok(HostedPartition::Online { replica, directory })
     }
 
     fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
@@ -197,6 +197,7 @@ impl Replicas {
             replica_lag_time_max_ms: self.config.replica_lag_time_max_ms,
             log_end_offset: replica.log_end_offset(),
             high_watermark: replica.high_watermark(),
+            flushed_offset: replica.flushes_before_ack().then(|| replica.flushed_offset()),
             recovering: partition.leader_recovery_state == LeaderRecoveryState::Recovering,
         }
     }

@@ -17,6 +17,8 @@ pub struct FollowerRead<'a> {
     pub follower: IsrMember,
     /// The follower's log end offset.
     pub fetch_offset: Offset,
+    /// How far its log is on disk, if it tells (`flush.before.ack`).
+    pub flushed_offset: Option<Offset>,
     /// Whether the metadata of now lets this life of the follower join the in-sync replicas (A14). Asked under the
     /// partition's lock, so that a later [`Replica::on_broker`] has the last word.
     pub is_eligible: &'a dyn Fn() -> bool,
@@ -40,25 +42,33 @@ impl Replica {
     pub fn lead(&self, start: LeaderStart, now: Monotonic) -> Result<(), PartitionError> {
         let mut state = self.state();
         let State { log: Some(log), role } = &mut *state else { return Err(self.not_leader()) };
+        let flushed_offset = self.flushes_before_ack().then(|| log.recovery_point());
         if let Role::Leader(leader) = role
             && leader.leader_epoch() == start.leader_epoch
         {
             leader.on_replicas(start.partition_epoch, &start.replicas, now);
-            let effect = leader.on_isr_decided(start.partition_epoch, start.isr, start.min_isr);
+            let flushed = leader.on_flush_before_ack(flushed_offset);
+            let decided = leader.on_isr_decided(start.partition_epoch, start.isr, start.min_isr);
             let may_commit = leader.has_min_isr();
-            self.act(state, effect);
+            self.act(state, flushed.into_iter().chain(decided));
             self.tell_when_nothing_commits(may_commit);
+            if flushed_offset.is_some() {
+                self.want_commit();
+            }
             return Ok(());
         }
         log.assign_leader_epoch_start(start.leader_epoch)?;
         self.publish_first_unstable(log);
-        let start =
-            LeaderStart { log_end_offset: log.log_end_offset(), high_watermark: self.high_watermark(), ..start };
+        let (log_end_offset, high_watermark) = (log.log_end_offset(), self.high_watermark());
+        let start = LeaderStart { log_end_offset, high_watermark, flushed_offset, ..start };
         let epoch = start.leader_epoch;
         let (machine, effects) = Leader::new(start, now);
         *role = Role::Leader(machine);
         self.publish_role(epoch);
         self.act(state, effects);
+        if flushed_offset.is_some() {
+            self.want_commit();
+        }
         // Those who waited under an earlier epoch are told.
         self.waiters.wake_all();
         Ok(())
@@ -103,7 +113,8 @@ impl Replica {
             .filter(|&(epoch, end_offset)| epoch < asked.last_fetched_epoch || end_offset < offset);
         let in_range = (log_start_offset..=end).contains(&offset);
         if acknowledge && in_range && diverging.is_none() {
-            let fetch = FollowerFetch { follower, fetch_offset: offset, eligible: (asked.is_eligible)() };
+            let (flushed_offset, eligible) = (asked.flushed_offset, (asked.is_eligible)());
+            let fetch = FollowerFetch { follower, fetch_offset: offset, flushed_offset, eligible };
             let effects = leader.on_follower_fetch(fetch, now);
             self.act(state, effects);
         } else {

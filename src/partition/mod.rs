@@ -5,12 +5,14 @@
 
 mod append;
 mod cleaner;
+mod committer;
 mod config;
 mod error;
 mod fetch_session;
 mod fetcher;
 mod fetchers;
 mod flusher;
+mod flushing;
 mod following;
 mod housekeeping;
 mod image_applier;
@@ -22,6 +24,8 @@ mod replica;
 mod replicas;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod topic_config_tests;
 mod waiters;
 
 pub use append::{AppendRequest, Appended, MarkerRequest};

@@ -5,7 +5,7 @@
 //! atomically and never take the lock. What it does in each role is in `leading`, `append`, `following` and `read`.
 
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use arc_swap::ArcSwap;
 
@@ -37,8 +37,15 @@ pub struct Replica {
     high_watermark: AtomicI64,
     /// `Offset::MAX` while no transaction is open.
     first_unstable_offset: AtomicI64,
+    /// What the last flush or commit has reached, less what was cut off since.
+    pub(super) flushed_offset: AtomicI64,
     flush_wanted: AtomicBool,
-    flush_signal: Arc<FlushSignal>,
+    /// It waits in the queue of its directory's committer.
+    pub(super) commit_wanted: AtomicBool,
+    /// Held while a flush runs; true once one has failed.
+    pub(super) flush_failed: Mutex<bool>,
+    pub(super) flush_signal: Arc<FlushSignal>,
+    pub(super) myself: Weak<Self>,
     pub(super) waiters: Waiters,
     isr_proposals: IsrProposalSender,
     traffic: Traffic,
@@ -70,9 +77,10 @@ impl Replica {
         config: Arc<ReplicaConfig>,
         flush_signal: Arc<FlushSignal>,
         isr_proposals: IsrProposalSender,
-    ) -> Self {
+    ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
-        Self {
+        let recovery_point = log.recovery_point();
+        Arc::new_cyclic(|myself| Self {
             topic_partition,
             topic_id,
             reader: log.reader(),
@@ -81,12 +89,16 @@ impl Replica {
             config: ArcSwap::new(config),
             leader_epoch: AtomicI32::new(LeaderEpoch::NONE.0),
             high_watermark: AtomicI64::new(high_watermark),
+            flushed_offset: AtomicI64::new(recovery_point),
             flush_wanted: AtomicBool::new(false),
+            commit_wanted: AtomicBool::new(false),
+            flush_failed: Mutex::new(false),
             flush_signal,
+            myself: Weak::clone(myself),
             waiters: Waiters::default(),
             isr_proposals,
             traffic: Traffic::default(),
-        }
+        })
     }
 
     /// Its name.
@@ -228,9 +240,13 @@ impl Replica {
     }
 
     /// Publishes what an append or a truncation has changed, before the high watermark passes it, and asks for a flush
-    /// when it is time.
+    /// or a commit when it is time.
     pub(super) fn publish_log(&self, log: &mut PartitionLog<OsDisk>) {
         self.publish_first_unstable(log);
+        self.flushed_offset.store(log.recovery_point(), Ordering::Release);
+        if self.flushes_before_ack() {
+            self.want_commit();
+        }
         if wants_flush(log, &self.config.load()) {
             self.flush_signal.want(&self.flush_wanted);
         }

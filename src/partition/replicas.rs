@@ -21,6 +21,7 @@ use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
 use super::cleaner::Cleaner;
+use super::committer::Committer;
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
@@ -92,6 +93,7 @@ pub struct ReplicationConfig {
 
 enum Thread {
     Flusher(Flusher),
+    Committer(Committer),
     Housekeeping(Housekeeping),
     Cleaner(Cleaner),
 }
@@ -167,6 +169,7 @@ impl Replicas {
         for directory in &self.directories {
             let flusher = Flusher::start(Arc::downgrade(self), directory.log.clone(), &directory.signal)?;
             threads.push(Thread::Flusher(flusher));
+            threads.push(Thread::Committer(Committer::start(&directory.log, &directory.signal)?));
         }
         let housekeeping = Housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?;
         threads.push(Thread::Housekeeping(housekeeping));
@@ -300,6 +303,7 @@ impl Replicas {
         for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             match thread {
                 Thread::Flusher(flusher) => flusher.stop(),
+                Thread::Committer(committer) => committer.stop(),
                 Thread::Housekeeping(housekeeping) => housekeeping.stop(),
                 Thread::Cleaner(cleaner) => cleaner.stop(),
             }

@@ -16,12 +16,12 @@ use crate::rpc::metadata::{
 
 use super::{AppendRequest, Isolation, PartitionError, Replica, Replicas, ReplicasConfig};
 
-const ME: i32 = 1;
+pub(super) const ME: i32 = 1;
 
 /// A broker's replicas with the metadata they follow.
-struct World {
-    replicas: Arc<Replicas>,
-    image: ClusterImage,
+pub(super) struct World {
+    pub(super) replicas: Arc<Replicas>,
+    pub(super) image: ClusterImage,
 }
 
 impl World {
@@ -34,14 +34,15 @@ impl World {
             recovery_threads: 2,
             retention_interval: std::time::Duration::from_secs(300),
             replica_lag_time_max_ms: 30_000,
-            settings: Arc::new(StaticConfig::default()),
+            // Tests that clean do it themselves, and two cleanings of a log at a time are none.
+            settings: Arc::new(StaticConfig::from_overrides(&[("log.cleaner.enable", "false")])),
         });
         let world = Self { replicas: replicas.unwrap(), image };
         world.replicas.apply(&ImageDelta::between(ClusterImage::default(), world.image.clone()));
         world
     }
 
-    fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         let mut world = Self::open(path, ClusterImage::default());
         let broker = RegisterBrokerRecord {
             broker_id: ME,
@@ -53,7 +54,7 @@ impl World {
         world
     }
 
-    fn apply(&mut self, records: impl IntoIterator<Item = MetadataRecord>) {
+    pub(super) fn apply(&mut self, records: impl IntoIterator<Item = MetadataRecord>) {
         let old = self.image.clone();
         for record in records {
             self.image.replay(&record, self.image.applied_index() + 1).unwrap();
@@ -61,7 +62,7 @@ impl World {
         self.replicas.apply(&ImageDelta::between(old, self.image.clone()));
     }
 
-    fn create(&mut self, name: &str, id: u8, leader_epoch: i32) {
+    pub(super) fn create(&mut self, name: &str, id: u8, leader_epoch: i32) {
         let topic_id = uuid_bytes(Uuid([id; 16]));
         let topic = TopicRecord { name: name.to_owned(), topic_id: topic_id.clone() };
         let partition = PartitionRecord {
@@ -80,7 +81,7 @@ impl World {
         self.apply([RemoveTopicRecord { topic_id: uuid_bytes(Uuid([id; 16])) }.into()]);
     }
 
-    fn replica(&self, topic: &str) -> Arc<Replica> {
+    pub(super) fn replica(&self, topic: &str) -> Arc<Replica> {
         self.replicas.find(topic, 0).unwrap()
     }
 }

@@ -16,6 +16,8 @@ pub enum Watched {
     HighWatermark,
     /// Followers.
     LogEndOffset,
+    /// Those who count only on what is on disk (`flush.before.ack`).
+    FlushedOffset,
 }
 
 /// Wakes one request, whichever of its partitions moves first.

@@ -28,6 +28,9 @@ pub struct LeaderStart {
     pub log_end_offset: Offset,
     /// The last high watermark known here.
     pub high_watermark: Offset,
+    /// With `flush.before.ack`: this broker's log is on disk up to here, and what is not on disk counts nowhere. `None`
+    /// without it: a record counts where it has been written.
+    pub flushed_offset: Option<Offset>,
     /// The partition is RECOVERING from an unclean election (A18): nobody joins before the controller knows that it
     /// has recovered.
     pub recovering: bool,
@@ -40,6 +43,8 @@ pub struct FollowerFetch {
     pub follower: IsrMember,
     /// The follower's log end offset.
     pub fetch_offset: Offset,
+    /// How far the follower's log is on disk, if it tells.
+    pub flushed_offset: Option<Offset>,
     /// The broker is registered under that very epoch, unfenced, and not shutting down (A14).
     pub eligible: bool,
 }
@@ -49,7 +54,8 @@ pub struct FollowerFetch {
 struct Follower {
     broker_epoch: BrokerEpoch,
     eligible: bool,
-    /// `None` until it has fetched in this leader epoch.
+    /// What it has acknowledged: the end of its log, or of what is on its disk. `None` until it has fetched in this leader
+    /// epoch.
     log_end_offset: Option<Offset>,
     last_caught_up: Monotonic,
     /// The leader's log end at the follower's previous fetch, and when that was: a follower that reaches it
@@ -70,6 +76,8 @@ pub struct Leader {
     replica_lag_time_max_ms: u64,
     log_end_offset: Offset,
     high_watermark: Offset,
+    /// See [`LeaderStart::flushed_offset`].
+    flushed_offset: Option<Offset>,
     followers: BTreeMap<BrokerId, Follower>,
     last_request_id: u64,
     /// The latest time an event has told; lag is judged against it.
@@ -99,6 +107,7 @@ impl Leader {
             } else {
                 start.high_watermark
             },
+            flushed_offset: start.flushed_offset,
             last_request_id: 0,
             now,
         };
@@ -161,20 +170,48 @@ impl Leader {
         self.advance_high_watermark()
     }
 
+    /// This broker's log is on disk up to `flushed_offset`.
+    pub fn on_flushed(&mut self, flushed_offset: Offset) -> Option<Effect> {
+        let known = self.flushed_offset.as_mut()?;
+        *known = flushed_offset.max(*known);
+        self.advance_high_watermark()
+    }
+
+    /// `flush.before.ack` holds from now on, with this broker's log on disk up to the offset given, or (`None`) does not.
+    pub fn on_flush_before_ack(&mut self, flushed_offset: Option<Offset>) -> Option<Effect> {
+        self.flushed_offset = flushed_offset;
+        self.advance_high_watermark()
+    }
+
     /// A follower asks for what lies at its log end.
     pub fn on_follower_fetch(&mut self, fetch: FollowerFetch, now: Monotonic) -> Vec<Effect> {
         self.now = now;
         let leader_end = self.log_end_offset;
+        let Some(acknowledged) = self.acknowledged_by(&fetch) else { return Vec::new() };
         let Some(follower) = self.followers.get_mut(&fetch.follower.broker_id) else {
             return Vec::new(); // Not a replica: the shell answers it, nothing is acknowledged here.
         };
         if fetch.follower.broker_epoch < follower.broker_epoch && !mutant!("fetch-of-an-earlier-life-counts") {
             return Vec::new(); // Sent in an earlier life of the broker, which may have lost what it held then (A14).
         }
-        follower.on_fetch(&fetch, leader_end, now);
+        follower.on_fetch(&fetch, acknowledged, leader_end, now);
         let expansion = self.propose_expansion(fetch.follower.broker_id);
         let high_watermark = self.advance_high_watermark();
         expansion.into_iter().chain(high_watermark).collect()
+    }
+
+    /// What a fetch acknowledges. Where only what is on disk counts, a follower that does not tell acknowledges nothing.
+    fn acknowledged_by(&self, fetch: &FollowerFetch) -> Option<Offset> {
+        if self.flushed_offset.is_none() || mutant!("unflushed-copies-count") {
+            return Some(fetch.fetch_offset);
+        }
+        fetch.flushed_offset.map(|flushed| flushed.min(fetch.fetch_offset))
+    }
+
+    /// What the leader itself acknowledges.
+    fn own_end(&self) -> Offset {
+        let flushed = self.flushed_offset.filter(|_| !mutant!("unflushed-appends-count"));
+        flushed.map_or(self.log_end_offset, |flushed| flushed.min(self.log_end_offset))
     }
 
     /// A broker has become active under `active`, or is no more (`None`): fenced, stopping or gone. One that cannot
@@ -293,7 +330,7 @@ impl Leader {
         let lowest = waited_for
             .map(|(_, follower)| follower.log_end_offset.unwrap_or(self.unknown_log_end_offset()))
             .reduce(|a, b| if mutant!("fastest-follower-commits") { a.max(b) } else { a.min(b) })
-            .map_or(self.log_end_offset, |end| end.min(self.log_end_offset));
+            .map_or(self.own_end(), |end| end.min(self.own_end()));
         (lowest > self.high_watermark).then(|| {
             self.high_watermark = lowest;
             Effect::AdvanceHighWatermark { high_watermark: lowest }
@@ -323,15 +360,15 @@ impl Follower {
         }
     }
 
-    fn on_fetch(&mut self, fetch: &FollowerFetch, leader_end: Offset, now: Monotonic) {
+    fn on_fetch(&mut self, fetch: &FollowerFetch, acknowledged: Offset, leader_end: Offset, now: Monotonic) {
         self.broker_epoch = fetch.follower.broker_epoch;
         self.eligible = fetch.eligible;
-        if fetch.fetch_offset >= leader_end {
+        if acknowledged >= leader_end {
             self.last_caught_up = now;
-        } else if fetch.fetch_offset >= self.previous_leader_end {
+        } else if acknowledged >= self.previous_leader_end {
             self.last_caught_up = self.last_caught_up.max(self.previous_fetch);
         }
-        self.log_end_offset = Some(fetch.fetch_offset);
+        self.log_end_offset = Some(acknowledged);
         self.previous_leader_end = leader_end;
         self.previous_fetch = now;
     }

@@ -63,6 +63,7 @@ impl goldenscript::Runner for Runner {
                     replica_lag_time_max_ms: 30_000,
                     log_end_offset: number(args.take_key("end"), 0)?,
                     high_watermark: number(args.take_key("hw"), 0)?,
+                    flushed_offset: args.take_key("flushed").map(str::parse).transpose()?,
                     recovering: args.take_key("recovering") == Some("true"),
                 };
                 let (leader, effects) = Leader::new(start, self.now);
@@ -73,14 +74,24 @@ impl goldenscript::Runner for Runner {
                 let end = args.next_pos().ok_or("append END")?.parse()?;
                 show(self.leader()?.on_append(end))
             }
+            "flushed" => {
+                let offset = args.next_pos().ok_or("flushed OFFSET")?.parse()?;
+                show(self.leader()?.on_flushed(offset))
+            }
+            "flush_before_ack" => {
+                let flushed = args.next_pos().map(str::parse).transpose()?;
+                show(self.leader()?.on_flush_before_ack(flushed))
+            }
             "fetch" => {
                 let broker_id = BrokerId(args.next_pos().ok_or("fetch BROKER OFFSET")?.parse()?);
                 let fetch_offset = args.next_pos().ok_or("fetch BROKER OFFSET")?.parse()?;
                 let broker_epoch = BrokerEpoch(number(args.take_key("broker_epoch"), 200)?);
                 let eligible = args.take_key("eligible") != Some("false");
+                let flushed_offset = args.take_key("flushed").map(str::parse).transpose()?;
                 let now = self.now;
                 let follower = IsrMember { broker_id, broker_epoch };
-                show(self.leader()?.on_follower_fetch(FollowerFetch { follower, fetch_offset, eligible }, now))
+                let fetch = FollowerFetch { follower, fetch_offset, flushed_offset, eligible };
+                show(self.leader()?.on_follower_fetch(fetch, now))
             }
             "decided" => {
                 let epoch = PartitionEpoch(args.next_pos().ok_or("decided EPOCH ISR")?.parse()?);

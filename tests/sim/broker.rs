@@ -187,7 +187,8 @@ impl Broker {
         let was_cut = self.doom.take().is_some();
         let up = self.process.take().is_some();
         ctx.lives[self.node] = 0;
-        let power = power && !self.sync_failed && (self.min_isr_allows_loss(ctx) || self.stopped_cleanly);
+        let may_lose = ctx.swarm.flush_before_ack || self.min_isr_allows_loss(ctx) || self.stopped_cleanly;
+        let power = power && !self.sync_failed && may_lose;
         if power {
             let torn = ctx.random.per_mille(ctx.rates.torn_per_mille);
             ctx.message_faults[if torn { count::TORN } else { count::UNSYNCED_LOST }] += 1;
@@ -370,6 +371,9 @@ impl Broker {
                 replicas.get_mut(&partition).into_iter().for_each(|replica| replica.retry_proposal(request, &me, ctx));
                 Ok(())
             }
+            Timer::PutOnDisk { partition } => {
+                replicas.get_mut(&partition).map_or(Ok(()), |replica| replica.put_on_disk(&me, ctx))
+            }
             Timer::Apply => {
                 process.apply_waits = false;
                 self.apply(&mut process, ctx)
@@ -417,7 +421,7 @@ impl Broker {
                 self.on_heartbeat_reply(process, broker_epoch, error, may_stop, ctx);
             }
             Message::Feed { records, snapshot } => return self.on_feed(process, records, snapshot, quorum, ctx),
-            Message::Fetch { request, partition, broker_epoch, next } => {
+            Message::Fetch { request, partition, broker_epoch, next, flushed } => {
                 let Address::Broker(node) = from else { unreachable!("only brokers follow") };
                 let follower = IsrMember { broker_id: broker_id(node), broker_epoch: BrokerEpoch(broker_epoch) };
                 let eligible = process
@@ -425,7 +429,7 @@ impl Broker {
                     .broker(follower.broker_id)
                     .is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch);
                 if let Some(replica) = process.replicas.get_mut(&partition) {
-                    return replica.on_fetch(from, request, follower, eligible, next, &me, ctx);
+                    return replica.on_fetch(from, request, follower, eligible, next, flushed, &me, ctx);
                 }
             }
             Message::FetchReply { request, partition, answer } => {
@@ -651,6 +655,7 @@ impl Broker {
                     replica_lag_time_max_ms: ctx.swarm.lag_time_max_ms,
                     log_end_offset: 0,
                     high_watermark: 0,
+                    flushed_offset: None,
                     recovering: partition.leader_recovery_state == LeaderRecoveryState::Recovering,
                 };
                 replica.lead(start, &me, ctx)

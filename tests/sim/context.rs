@@ -40,6 +40,7 @@ pub enum Timer {
     AckTimeout { partition: i32, ticket: u64 },
     ProposalRetry { partition: i32, request: u64 },
     Apply,
+    PutOnDisk { partition: i32 },
     Liveness,
     Commit { entry: u64 },
     Send,

@@ -89,6 +89,7 @@ pub enum Message {
         partition: i32,
         broker_epoch: i64,
         next: NextFetch,
+        flushed: Option<i64>,
     },
     FetchReply {
         request: u64,

@@ -22,6 +22,8 @@ const MUTANTS: &[(&str, &str)] = &[
     ("old-isr-news-taken-in", "an older state of the ISR replaces a newer one"),
     ("refusal-matched-without-id", "a refusal of an earlier proposal gives up the present one"),
     ("fetch-of-an-earlier-life-counts", "a late fetch of a follower's earlier life is an acknowledgement"),
+    ("unflushed-appends-count", "with flush.before.ack the leader counts what is not on its disk"),
+    ("unflushed-copies-count", "with flush.before.ack it counts what is not on its followers' disks"),
     // Replication: the follower.
     ("truncates-to-high-watermark", "a diverging follower truncates to its high watermark (before KIP-101)"),
     ("divergence-left-alone", "a diverging follower does not truncate"),

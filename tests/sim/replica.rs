@@ -78,6 +78,8 @@ pub struct Replica {
     high_watermark: Offset,
     waiting: VecDeque<Waiting>,
     parked: Vec<Parked>,
+    /// A sync has been asked for and has not begun.
+    sync_wanted: bool,
     /// The fetch in flight.
     asked: Option<(u64, NextFetch)>,
     /// Attempts to have a proposal decided: the request, and the proposal's id.
@@ -95,6 +97,7 @@ impl Replica {
             high_watermark,
             waiting: VecDeque::new(),
             parked: Vec::new(),
+            sync_wanted: false,
             asked: None,
             attempts: BTreeMap::new(),
         }
@@ -165,14 +168,45 @@ impl Replica {
         }
         self.leave_role(me, ctx);
         self.log.assign_leader_epoch_start(start.leader_epoch)?;
-        let start =
-            LeaderStart { log_end_offset: self.log.log_end_offset(), high_watermark: self.high_watermark, ..start };
+        let (log_end_offset, high_watermark) = (self.log.log_end_offset(), self.high_watermark);
+        let flushed_offset = self.flushed_offset(ctx);
+        let start = LeaderStart { log_end_offset, high_watermark, flushed_offset, ..start };
         let (epoch, partition) = (start.leader_epoch, self.partition);
         ctx.note(|| format!("broker {} leads {partition} in epoch {epoch} from {}", me.id, start.log_end_offset));
         ctx.oracle.leads(me.node, partition, epoch, me.applied, me.broker_epoch.0);
         let (machine, effects) = Leader::new(start, me.clock);
         self.role = Role::Leading { machine, since: me.clock.0, min_isr };
         self.act(effects, me, ctx);
+        self.want_on_disk(me, ctx);
+        Ok(())
+    }
+
+    /// How far the log is on disk, where that counts.
+    fn flushed_offset(&self, ctx: &Context) -> Option<Offset> {
+        ctx.swarm.flush_before_ack.then(|| self.log.recovery_point())
+    }
+
+    fn want_on_disk(&mut self, me: &Me, ctx: &mut Context) {
+        if ctx.swarm.flush_before_ack && !self.sync_wanted {
+            self.sync_wanted = true;
+            let timer = Timer::PutOnDisk { partition: self.partition };
+            ctx.timer(me.address(), ctx.swarm.commit_delay_ms, timer);
+        }
+    }
+
+    /// The sync that was asked for, as the committer does it.
+    pub fn put_on_disk(&mut self, me: &Me, ctx: &mut Context) -> Result<(), LogError> {
+        self.sync_wanted = false;
+        self.log.sync()?;
+        let flushed_offset = self.log.recovery_point();
+        match &mut self.role {
+            Role::Leading { machine, .. } => {
+                let effect = machine.on_flushed(flushed_offset);
+                self.act(effect, me, ctx);
+            }
+            Role::Following(_) => self.fetch(me, ctx),
+            Role::Idle => {}
+        }
         Ok(())
     }
 
@@ -260,6 +294,7 @@ impl Replica {
         };
         let effect = machine.on_append(self.log.log_end_offset());
         self.act(effect, me, ctx);
+        self.want_on_disk(me, ctx);
         self.wake_parked(me, ctx)?;
         self.answer_or_wait(client, request, acks, info.base_offset, info.last_offset + 1, me, ctx);
         Ok(())
@@ -317,6 +352,7 @@ impl Replica {
         follower: IsrMember,
         eligible: bool,
         next: NextFetch,
+        flushed_offset: Option<Offset>,
         me: &Me,
         ctx: &mut Context,
     ) -> Result<(), LogError> {
@@ -341,7 +377,7 @@ impl Replica {
         if next.fetch_offset >= end {
             ctx.oracle.caught_up(self.partition, epoch, follower.broker_id, me.clock.0);
         }
-        let fetch = FollowerFetch { follower, fetch_offset: next.fetch_offset, eligible };
+        let fetch = FollowerFetch { follower, fetch_offset: next.fetch_offset, flushed_offset, eligible };
         let effects = machine.on_follower_fetch(fetch, me.clock);
         self.act(effects, me, ctx);
         if next.fetch_offset < end {
@@ -530,10 +566,15 @@ impl Replica {
             return;
         }
         let next = follower.next_fetch(&follower_log(&self.log));
-        let (request, partition) = (ctx.next_request(), self.partition);
         let to = Address::Broker(node_of(follower.leader()));
+        let flushed = self.flushed_offset(ctx);
+        if flushed.is_some_and(|flushed| flushed < next.fetch_offset) {
+            // It is asked for once what came before is on disk.
+            return self.want_on_disk(me, ctx);
+        }
+        let (request, partition) = (ctx.next_request(), self.partition);
         self.asked = Some((request, next));
-        let fetch = Message::Fetch { request, partition, broker_epoch: me.broker_epoch.0, next };
+        let fetch = Message::Fetch { request, partition, broker_epoch: me.broker_epoch.0, next, flushed };
         ctx.send(me.address(), to, fetch);
         let timeout = ctx.swarm.request_timeout_ms + ctx.swarm.fetch_wait_max_ms;
         ctx.timer(me.address(), timeout, Timer::FetchTimeout { partition, request });

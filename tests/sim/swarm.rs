@@ -20,6 +20,10 @@ pub struct Swarm {
     pub request_timeout_ms: u64,
     pub flush_interval_ms: u64,
     pub segment_bytes: u64,
+    /// `flush.before.ack`: any number of brokers may lose power.
+    pub flush_before_ack: bool,
+    /// From an append to the sync that it asks for.
+    pub commit_delay_ms: u64,
     pub idempotent_producers: usize,
     pub plain_producers: usize,
     pub consumers: usize,
@@ -81,7 +85,10 @@ impl Swarm {
             _ => 2.min(replication_factor),
         };
         let session_timeout_ms = random.log_between(200, 3_000);
+        let mut durability = Random::stream(seed, "power");
         Self {
+            flush_before_ack: durability.per_mille(crate::number("SIM_FLUSH_BEFORE_ACK").unwrap_or(0)),
+            commit_delay_ms: durability.log_between(1, 300),
             brokers,
             partitions: if random.per_mille(250) { 2 } else { 1 },
             replication_factor,

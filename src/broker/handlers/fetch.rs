@@ -85,7 +85,7 @@ fn session_request(request: &mut FetchRequest) -> SessionRequest {
                 p.last_fetched_epoch,
                 p.log_start_offset,
             );
-            (key, asked)
+            (key, asked.flushed(Some(p.flushed_offset).filter(|&offset| offset >= 0)))
         }));
     }
     let forgotten = std::mem::take(&mut request.forgotten_topics_data)
@@ -235,6 +235,7 @@ impl Fetch<'_> {
                 let asked = FollowerRead {
                     follower,
                     fetch_offset: asked.fetch_offset,
+                    flushed_offset: asked.flushed_offset,
                     is_eligible: &|| self.is_active(follower),
                     current_leader_epoch: asked.current_leader_epoch,
                     last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),

@@ -6,7 +6,8 @@
 //! names topics by id (KIP-516).
 //!
 //! Each partition's batch is appended at once, before anything is awaited, so that the requests of a connection are
-//! appended in their order. With acks=all the answer waits for the high watermark. With acks=0 there is no answer,
+//! appended in their order. With acks=all the answer waits for the high watermark, and with acks=1 for nothing but the
+//! leader's disk where the topic has `flush.before.ack`. With acks=0 there is no answer,
 //! and an error closes the connection. The first batch of a transaction in a partition is appended once the transaction's
 //! coordinator has confirmed it; from version 12 on that also makes the partition part of the transaction (KIP-890).
 //! Requests with a transactional id are therefore handled one after the other.
@@ -62,8 +63,7 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
                 },
             };
             if let Ok((replica, appended)) = &result
-                && acks == -1
-                && !appended.committed
+                && must_wait(acks, appended)
             {
                 waiting.push((at, partitions.len(), Arc::clone(replica), *appended));
             }
@@ -81,7 +81,7 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
         let any = responses.iter().flat_map(|topic| &topic.partition_responses).any(failed);
         return if any { Outcome::Close } else { Outcome::Nothing };
     }
-    wait_for_replicas(waiting, timeout_ms, &mut responses).await;
+    wait_for_replicas(waiting, acks, timeout_ms, &mut responses).await;
     ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: hints.into_endpoints() }.into()
 }
 
@@ -195,16 +195,31 @@ fn record_errors(error: &PartitionError) -> Vec<BatchIndexAndErrorMessage> {
     invalid.record_index().map(one).into_iter().collect()
 }
 
+/// With acks=all until the replicas in sync have it, with acks=1 at most until it is on the leader's disk.
+fn must_wait(acks: i16, appended: &Appended) -> bool {
+    match acks {
+        -1 => !appended.committed,
+        1 => !appended.on_disk,
+        _ => false,
+    }
+}
+
 /// Replaces the answers of those partitions whose replicas did not follow.
 async fn wait_for_replicas(
     waiting: Vec<(usize, usize, Arc<Replica>, Appended)>,
+    acks: i16,
     timeout_ms: i32,
     responses: &mut [ProduceTopicResponse],
 ) {
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     for (topic, partition, replica, appended) in waiting {
-        let committed = replica.committed(appended.next_offset, appended.leader_epoch);
-        let outcome = tokio::time::timeout_at(deadline, committed).await.unwrap_or(Err(PartitionError::TimedOut));
+        let acknowledged = async {
+            match acks {
+                1 => replica.on_disk(appended.next_offset, appended.leader_epoch).await,
+                _ => replica.committed(appended.next_offset, appended.leader_epoch).await,
+            }
+        };
+        let outcome = tokio::time::timeout_at(deadline, acknowledged).await.unwrap_or(Err(PartitionError::TimedOut));
         let place = responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition));
         if let (Err(error), Some(place)) = (outcome, place) {
             place.error_code = error.error_code();

@@ -45,8 +45,7 @@ keys! {
     /// Largest size in bytes of a segment's index; a full one closes the segment.
     Int "log.index.size.max.bytes" = "10485760"; at_least(4), cluster_wide, in_force;
     /// Whether a new segment's file is allocated at full size.
-    Boolean "log.preallocate" = "false";
-        cluster_wide, accepted("Files grow as they are written; nothing depends on their being allocated ahead.");
+    Boolean "log.preallocate" = "false"; cluster_wide, in_force;
     /// A partition is flushed to disk when this many records have come since the last flush.
     Long "log.flush.interval.messages" = "9223372036854775807"; at_least(1), high, cluster_wide, in_force;
     /// A partition is flushed to disk when its oldest unflushed record is this many milliseconds old.

@@ -12,6 +12,8 @@ keys! {
     /// Where `/healthz`, `/readyz` and `/metrics` are served, as host:port; empty for nowhere. The image listens on all
     /// its addresses. When nobody set it and the port is taken, the node does without.
     String "ottla.http.listener" = "127.0.0.1:9404"; in_force;
+    /// A record counts only where it is on disk, for topics that do not say otherwise by flush.before.ack.
+    Boolean "ottla.flush.before.ack" = "false"; cluster_wide, in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
     /// Leaders move back to a broker when more than this share of what it should lead, in percent, is led elsewhere.

@@ -8,6 +8,7 @@ pub(super) const JVM_PLUGIN: &str = "Names a Java class; this broker loads none 
 pub(super) const NO_AUTHORIZER: &str = "Read only by an authorizer, which is refused.";
 pub(super) const NO_SAMPLES: &str = "Metrics are plain counters and gauges; whoever reads them does the sampling.";
 pub(super) const NO_SAMPLING: &str = "Controller events are traced, not sampled.";
+pub(super) const NOT_TIERED: &str = "Tiered storage is not served.";
 pub(super) const PURGATORY: &str =
     "Waiting requests are removed the moment they are answered; there is nothing to purge.";
 pub(super) const PUSHED: &str =

@@ -1,7 +1,7 @@
 //! What a single topic may set; what it does not set comes from the broker's keys.
 
 use super::super::key::keys;
-use super::reasons::{QUOTAS, REMOTE};
+use super::reasons::{NOT_TIERED, QUOTAS};
 
 keys! {
     /// What happens to old segments: `delete`, `compact` or both.
@@ -15,7 +15,7 @@ keys! {
     /// Level used when the broker compresses with lz4.
     Int "compression.lz4.level" = "9";
         between(1, 17), broker_key("compression.lz4.level"),
-        accepted("The lz4 encoder knows one level; what it writes is read by every client.");
+        refused("The lz4 encoder has one level, which is Kafka's default; leave it unset.");
     /// Level used when the broker compresses with zstd.
     Int "compression.zstd.level" = "3"; between(-131_072, 22), broker_key("compression.zstd.level"), in_force;
     /// How long a delete marker of a compacted topic is kept, in milliseconds.
@@ -29,23 +29,22 @@ keys! {
     Long "flush.ms" = "9223372036854775807"; at_least(0), broker_key("log.flush.interval.ms"), in_force;
     /// How many bytes of batches lie between two entries of a segment's offset index.
     Int "index.interval.bytes" = "4096"; at_least(0), broker_key("log.index.interval.bytes"), in_force;
-    /// Segment size below the usual bound.
-    Int "internal.segment.bytes" = null;
-        internal, accepted("Segment size for Kafka's own tests; segment.bytes decides.");
+    /// Segment size below the usual bound, in the place of segment.bytes; for tests.
+    Int "internal.segment.bytes" = null; at_least(1), internal, in_force;
     /// Replicas whose leader sends at a throttled rate, as partition:broker, or `*`.
     List "leader.replication.throttled.replicas" = ""; throttled_replicas, accepted(QUOTAS);
     /// Replicas that fetch at a throttled rate, as partition:broker, or `*`.
     List "follower.replication.throttled.replicas" = ""; throttled_replicas, accepted(QUOTAS);
     /// How many bytes of a tiered partition stay on local disk.
-    Long "local.retention.bytes" = "-2"; at_least(-2), broker_key("log.local.retention.bytes"), accepted(REMOTE);
+    Long "local.retention.bytes" = "-2"; at_least(-2), broker_key("log.local.retention.bytes"), refused(NOT_TIERED);
     /// How long segments of a tiered partition stay on local disk, in milliseconds.
-    Long "local.retention.ms" = "-2"; at_least(-2), broker_key("log.local.retention.ms"), accepted(REMOTE);
+    Long "local.retention.ms" = "-2"; at_least(-2), broker_key("log.local.retention.ms"), refused(NOT_TIERED);
     /// Whether a tiered topic stops copying to remote storage.
-    Boolean "remote.log.copy.disable" = "false"; accepted(REMOTE);
+    Boolean "remote.log.copy.disable" = "false"; refused(NOT_TIERED);
     /// Whether remote segments are deleted when tiering is switched off.
-    Boolean "remote.log.delete.on.disable" = "false"; accepted(REMOTE);
+    Boolean "remote.log.delete.on.disable" = "false"; refused(NOT_TIERED);
     /// Whether old segments of the topic are moved to remote storage.
-    Boolean "remote.storage.enable" = "false"; refused("Tiered storage is not served.");
+    Boolean "remote.storage.enable" = "false"; refused(NOT_TIERED);
     /// A record is compacted at the latest after this many milliseconds.
     Long "max.compaction.lag.ms" = "9223372036854775807";
         at_least(1), broker_key("log.cleaner.max.compaction.lag.ms"), in_force;
@@ -68,9 +67,7 @@ keys! {
     /// Smallest number of in-sync replicas with which a produce with acks=all is accepted.
     Int "min.insync.replicas" = "1"; at_least(1), broker_key("min.insync.replicas"), in_force;
     /// Whether a new segment's file is allocated at full size.
-    Boolean "preallocate" = "false";
-        broker_key("log.preallocate"),
-        accepted("Files grow as they are written; nothing depends on their being allocated ahead.");
+    Boolean "preallocate" = "false"; broker_key("log.preallocate"), in_force;
     /// Oldest segments are deleted while a partition is larger than this many bytes; -1 sets no bound.
     Long "retention.bytes" = "-1"; broker_key("log.retention.bytes"), in_force;
     /// Closed segments whose records are all older than this many milliseconds are deleted; -1 keeps them for ever.
@@ -85,7 +82,7 @@ keys! {
     Long "segment.ms" = "604800000"; at_least(1), broker_key("log.roll.ms"), in_force;
     /// Whether a replica outside the in-sync replicas may become leader, at the price of losing records.
     Boolean "unclean.leader.election.enable" = "false"; broker_key("unclean.leader.election.enable"), in_force;
-    /// A record counts as replicated only where it is on disk, so that acks=all survives a power cut of all replicas.
-    Boolean "flush.before.ack" = "false";
-        refused("It does not act yet, and a promise of durability must not be empty.");
+    /// A record counts only where it is on disk: acks=1 waits for the leader's disk, and acks=all for those of all
+    /// replicas in sync, so that what is acknowledged survives a power cut of all of them.
+    Boolean "flush.before.ack" = "false"; broker_key("ottla.flush.before.ack"), in_force;
 }

@@ -36,6 +36,10 @@ pub trait DiskFile: Debug + Send + Sync + 'static {
     /// Cuts the file, or extends it with zeros.
     fn set_len(&self, length: u64) -> io::Result<()>;
 
+    /// Takes room for `bytes` in all, without changing the length: what is written there later cannot fail for want of
+    /// room. [`DiskFile::set_len`] gives back what lies behind the length.
+    fn allocate(&self, bytes: u64) -> io::Result<()>;
+
     /// Returns once content and length are on disk. An error means that written bytes may be lost for
     /// good: it is never tried again on the same file.
     fn sync_data(&self) -> io::Result<()>;

@@ -370,6 +370,10 @@ impl DiskFile for SimFile {
         state.change_content(self.inode, Change::SetLen(length))
     }
 
+    fn allocate(&self, _: u64) -> io::Result<()> {
+        self.lock().map(|_| ())
+    }
+
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.lock()?;
         state.syncs += 1;

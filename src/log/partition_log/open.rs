@@ -68,6 +68,7 @@ impl<D: Disk> PartitionLog<D> {
             ended_transactions: BTreeMap::new(),
             verifications: Verifications::default(),
             write_failed_for: HashSet::new(),
+            flushed_bytes: 0,
             new_on_disk: known_recovery_point.is_none(),
         };
         // A snapshot past the recovery point may tell of markers that the transaction indexes have lost.

@@ -506,6 +506,47 @@ fn a_flush_that_a_truncation_overtook_claims_nothing() {
 }
 
 #[test]
+fn synced_records_survive_a_power_cut_and_others_need_not() {
+    for torn in [None, Some(1), Some(2), Some(3)] {
+        let disk = sim();
+        let (mut log, _) = open(&disk);
+        // Over several segments, and before any flush has made a snapshot or a checkpoint.
+        for n in 0..20 {
+            appended(&mut log, &batch(Some((5, n)), 1, i64::from(n)), 0);
+            if n % 7 == 0 {
+                log.sync().unwrap();
+            }
+        }
+        let synced = log.recovery_point();
+        assert_eq!(synced, 15);
+        assert!(log.sync_handle().unwrap().is_some() && log.dirty_bytes() > 0);
+        disk.crash(torn);
+        let (mut log, _) = open(&disk);
+        assert!(log.log_end_offset() >= synced, "{} of {synced}", log.log_end_offset());
+        // The producer goes on where its records end.
+        let next = i32::try_from(log.log_end_offset()).unwrap();
+        assert_eq!(appended(&mut log, &batch(Some((5, next)), 1, 0), 0), i64::from(next));
+    }
+}
+
+#[test]
+fn a_sync_costs_one_sync_of_the_segment_and_leaves_the_rest_to_the_flush() {
+    let disk = sim();
+    let (mut log, _) = open(&disk);
+    appended(&mut log, &batch(None, 1, 0), 0);
+    log.sync().unwrap();
+    appended(&mut log, &batch(None, 1, 0), 0);
+    let before = disk.syncs();
+    log.sync().unwrap();
+    assert_eq!(disk.syncs() - before, 1);
+    assert!(log.sync_handle().unwrap().is_none(), "the records are on disk");
+    assert!(log.dirty_bytes() > 0, "a start would have to read them for their producers");
+    log.flush().unwrap();
+    assert_eq!(log.dirty_bytes(), 0);
+    assert!(log.flush_handle().unwrap().is_none());
+}
+
+#[test]
 fn what_could_not_be_written_leaves_no_trace() {
     use crate::log::Fault;
     let disk = sim();
