@@ -118,6 +118,8 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: u64,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max_ms: u64,
+    /// `ottla.log.dir.min.free.bytes`; `None` leaves it to the broker.
+    pub min_free_bytes: Option<u64>,
 }
 
 impl LogConfig {
@@ -128,6 +130,7 @@ impl LogConfig {
             recovery_threads: usize::try_from(layers.size("num.recovery.threads.per.data.dir")).unwrap_or(1).max(1),
             producer_id_expiration_ms: layers.size("producer.id.expiration.ms"),
             replica_lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
+            min_free_bytes: u64::try_from(layers.long("ottla.log.dir.min.free.bytes")).ok(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::log::{AppendOutcome, LogError, OsDisk, PartitionLog, VerificationGuard};
+use crate::log::{AppendOutcome, OsDisk, PartitionLog, VerificationGuard};
 use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Wall};
 use crate::record::{self, EndTransactionMarker, ProduceRules, TimestampType};
 
@@ -91,7 +91,12 @@ impl Replica {
         let valid = record::validate(records, &rules, now)?;
         let stamped = valid.header.timestamp_type() == TimestampType::LogAppendTime;
         let appended = self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {
-            log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, now)
+            // What a coordinator writes is small, and makes room in the end: offsets, ends of transactions.
+            if !rules.coordinated && !self.room.take(valid.batch.len()) {
+                log.note_unwritten(&valid.header);
+                return Err(PartitionError::NoRoom);
+            }
+            Ok(log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, now)?)
         })?;
         let messages = u64::try_from(appended.next_offset - appended.base_offset).unwrap_or_default();
         self.traffic().on_append(messages, valid.batch.len() as u64);
@@ -102,7 +107,7 @@ impl Replica {
     pub fn append_marker(&self, request: MarkerRequest, now: Wall) -> Result<Appended, PartitionError> {
         let MarkerRequest { producer_id, producer_epoch, marker, transaction_version, leader_epoch } = request;
         self.append_with(-1, leader_epoch, false, |log, leader_epoch| {
-            log.append_marker(marker, (producer_id, producer_epoch), transaction_version, leader_epoch, now)
+            Ok(log.append_marker(marker, (producer_id, producer_epoch), transaction_version, leader_epoch, now)?)
         })
     }
 
@@ -123,7 +128,7 @@ impl Replica {
         required_acks: i16,
         decided_in: Option<LeaderEpoch>,
         stamped: bool,
-        append: impl FnOnce(&mut PartitionLog<OsDisk>, LeaderEpoch) -> Result<AppendOutcome, LogError>,
+        append: impl FnOnce(&mut PartitionLog<OsDisk>, LeaderEpoch) -> Result<AppendOutcome, PartitionError>,
     ) -> Result<Appended, PartitionError> {
         let mut state = self.state();
         let State { log: Some(log), role: Role::Leader(leader) } = &mut *state else { return Err(self.not_leader()) };

@@ -63,6 +63,9 @@ pub enum PartitionError {
         /// First offset that cannot.
         high_watermark: Offset,
     },
+    /// The disk has less free space than is kept for other things than produced records; nothing was appended.
+    #[error("the disk of this partition's leader is nearly full; it takes records again once there is room")]
+    NoRoom,
     /// DeleteRecords on a compacted topic.
     #[error("records of a topic without cleanup.policy=delete cannot be deleted")]
     NotDeletable,
@@ -85,7 +88,7 @@ impl PartitionError {
             Self::UnknownTopicId => ErrorCode::UnknownTopicId,
             Self::InconsistentTopicId => ErrorCode::InconsistentTopicId,
             Self::NotLeader(_) => ErrorCode::NotLeaderOrFollower,
-            Self::Offline(_) => ErrorCode::KafkaStorageError,
+            Self::Offline(_) | Self::NoRoom => ErrorCode::KafkaStorageError,
             Self::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
             Self::UnknownLeaderEpoch { .. } => ErrorCode::UnknownLeaderEpoch,
             Self::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,

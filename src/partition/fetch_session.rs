@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use tokio::time::{Duration, Instant};
 
-use crate::model::{ErrorCode, Offset};
+use crate::model::{ErrorCode, Offset, is_internal_topic};
 use crate::protocol::messages::{FetchPartition, FetchTopic, ForgottenTopic};
 use crate::replication::NextFetch;
 
@@ -92,6 +92,9 @@ impl FetchSession {
         }
         let mut topics: Vec<FetchTopic> = Vec::new();
         for key in std::mem::take(&mut self.moved) {
+            if self.leave_for_want_of_room(key, now) {
+                continue;
+            }
             if let Some(partition) = self.ask(key) {
                 push(&mut topics, key, partition);
             }
@@ -115,6 +118,20 @@ impl FetchSession {
         self.forgotten.clear();
         self.entries.values_mut().for_each(|entry| entry.asked = None);
         self.moved = self.entries.keys().filter(|key| !self.paused.contains_key(key)).copied().collect();
+    }
+
+    /// True when the disk is so full that the partition is not fetched for now. Internal topics always are: they are
+    /// small, and what makes room may depend on them.
+    fn leave_for_want_of_room(&mut self, key: FetchKey, now: Instant) -> bool {
+        let Some(entry) = self.entries.get_mut(&key) else { return false };
+        let leaves = entry.replica.room.is_scarce() && !is_internal_topic(&entry.replica.topic_partition().topic);
+        if leaves {
+            if entry.asked.take().is_some() {
+                self.forgotten.insert(key);
+            }
+            self.paused.insert(key, now + self.backoff_max);
+        }
+        leaves
     }
 
     /// `None` when the leader knows it already, or the replica does not follow any more.

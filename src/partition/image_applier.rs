@@ -134,9 +134,8 @@ impl Replicas {
             tracing::warn!(partition = %topic_partition, ?damage, "cut the log behind its last whole batch");
         }
         let high_watermark = place.log.high_watermark(&topic_partition).unwrap_or_default();
-        let signal = Arc::clone(&place.signal);
         let proposals = self.isr_proposals.clone();
-        let replica = Replica::new(topic_partition, topic.id, log, high_watermark, config, signal, proposals);
+        let replica = Replica::new(topic_partition, topic.id, log, high_watermark, config, place, proposals);
         Ok(HostedPartition::Online { replica, directory })
     }
 

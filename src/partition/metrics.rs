@@ -27,6 +27,8 @@ families! {
     MESSAGES_IN Counter "kafka_server_brokertopicmetrics_messagesin_total" ["topic"] "Records appended by this leader.";
     BYTES_IN Counter "kafka_server_brokertopicmetrics_bytesin_total" ["topic"] "Bytes appended by this leader.";
     BYTES_OUT Counter "kafka_server_brokertopicmetrics_bytesout_total" ["topic"] "Bytes fetched by consumers.";
+    FREE_BYTES Gauge "ottla_log_dir_free_bytes" ["dir"] "Free bytes of a log directory's disk.";
+    LOW Gauge "ottla_log_dir_low" ["dir"] "1 while producers are refused because a log directory's disk is nearly full.";
     LOG_SIZE Gauge "kafka_log_log_size" ["topic" "partition"] "Bytes of a replica's segments.";
     LOG_START Gauge "kafka_log_log_logstartoffset" ["topic" "partition"] "First offset of a replica.";
     LOG_END Gauge "kafka_log_log_logendoffset" ["topic" "partition"] "One past the last offset of a replica.";
@@ -78,12 +80,23 @@ impl MetricSource for PartitionMetrics {
         let mut replicas: Vec<Arc<Replica>> = self.0.all().collect();
         replicas.sort_by(|one, other| one.topic_partition().cmp(other.topic_partition()));
         self.write_states(page, &replicas);
+        self.write_rooms(page);
         write_traffic(page, &replicas);
         write_logs(page, &replicas);
     }
 }
 
 impl PartitionMetrics {
+    fn write_rooms(&self, page: &mut Page) {
+        let directories = &self.0.directories;
+        let paths: Vec<String> = directories.iter().map(|d| d.log.path().display().to_string()).collect();
+        let rooms = || paths.iter().zip(directories.iter().map(|directory| &directory.room));
+        let mut free = page.family(&FREE_BYTES);
+        rooms().for_each(|(path, room)| free.add(&[path], room.free_bytes()));
+        let mut low = page.family(&LOW);
+        rooms().for_each(|(path, room)| low.add(&[path], u8::from(room.is_low())));
+    }
+
     fn write_states(&self, page: &mut Page, replicas: &[Arc<Replica>]) {
         let (image, broker) = (self.0.image(), self.0.broker_id());
         let mut counts = Counts::default();

@@ -7,6 +7,7 @@ mod append;
 mod cleaner;
 mod committer;
 mod config;
+mod disk_space;
 mod error;
 mod fetch_session;
 mod fetcher;

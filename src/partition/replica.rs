@@ -14,10 +14,12 @@ use crate::model::{LeaderEpoch, Offset, TopicId, TopicPartition, Uuid};
 use crate::replication::{Effect, Follower, Leader};
 
 use super::config::ReplicaConfig;
+use super::disk_space::Room;
 use super::error::PartitionError;
 use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, ProposedIsr};
 use super::metrics::Traffic;
+use super::replicas::Directory;
 use super::waiters::{Waiters, Watched};
 
 /// Appended since the last flush: past this the flusher is asked to come at once, which bounds what recovery
@@ -45,6 +47,8 @@ pub struct Replica {
     /// Held while a flush runs; true once one has failed.
     pub(super) flush_failed: Mutex<bool>,
     pub(super) flush_signal: Arc<FlushSignal>,
+    /// What the disk has left for producers.
+    pub(super) room: Arc<Room>,
     pub(super) myself: Weak<Self>,
     pub(super) waiters: Waiters,
     isr_proposals: IsrProposalSender,
@@ -75,7 +79,7 @@ impl Replica {
         mut log: PartitionLog<OsDisk>,
         high_watermark: Offset,
         config: Arc<ReplicaConfig>,
-        flush_signal: Arc<FlushSignal>,
+        place: &Directory,
         isr_proposals: IsrProposalSender,
     ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
@@ -93,7 +97,8 @@ impl Replica {
             flush_wanted: AtomicBool::new(false),
             commit_wanted: AtomicBool::new(false),
             flush_failed: Mutex::new(false),
-            flush_signal,
+            flush_signal: Arc::clone(&place.signal),
+            room: Arc::clone(&place.room),
             myself: Weak::clone(myself),
             waiters: Waiters::default(),
             isr_proposals,

@@ -22,6 +22,7 @@ use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
 use super::cleaner::Cleaner;
 use super::committer::Committer;
+use super::disk_space::{Room, SpaceWatch};
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
@@ -96,11 +97,13 @@ enum Thread {
     Committer(Committer),
     Housekeeping(Housekeeping),
     Cleaner(Cleaner),
+    SpaceWatch(SpaceWatch),
 }
 
 pub(super) struct Directory {
     pub(super) log: DataDirectory<OsDisk>,
     pub(super) signal: Arc<FlushSignal>,
+    pub(super) room: Arc<Room>,
     /// Partitions that had a directory here at the start.
     pub(super) found: HashSet<TopicPartition>,
 }
@@ -144,7 +147,7 @@ impl Replicas {
             let log = DataDirectory::open(Arc::clone(&pool), path)?;
             log.remove_deleted()?;
             let found = log.partitions()?.into_iter().collect();
-            directories.push(Directory { log, signal: Arc::default(), found });
+            directories.push(Directory { log, signal: Arc::default(), room: Arc::default(), found });
         }
         let (isr_proposals, proposed) = IsrProposalSender::channel();
         let replicas = Arc::new(Self {
@@ -174,6 +177,7 @@ impl Replicas {
         let housekeeping = Housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?;
         threads.push(Thread::Housekeeping(housekeeping));
         threads.push(Thread::Cleaner(Cleaner::start(Arc::downgrade(self))?));
+        threads.push(Thread::SpaceWatch(SpaceWatch::start(Arc::downgrade(self))?));
         Ok(())
     }
 
@@ -306,6 +310,7 @@ impl Replicas {
                 Thread::Committer(committer) => committer.stop(),
                 Thread::Housekeeping(housekeeping) => housekeeping.stop(),
                 Thread::Cleaner(cleaner) => cleaner.stop(),
+                Thread::SpaceWatch(watch) => watch.stop(),
             }
         }
         for directory in &self.directories {

@@ -14,6 +14,9 @@ keys! {
     String "ottla.http.listener" = "127.0.0.1:9404"; in_force;
     /// A record counts only where it is on disk, for topics that do not say otherwise by flush.before.ack.
     Boolean "ottla.flush.before.ack" = "false"; cluster_wide, in_force;
+    /// Producers are refused while a log directory has fewer free bytes than this; -1 keeps a hundredth of the disk, from
+    /// 256 MiB to 1 GiB and at most a twentieth, and 0 nothing.
+    Long "ottla.log.dir.min.free.bytes" = "-1"; at_least(-1), cluster_wide, in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
     /// Leaders move back to a broker when more than this share of what it should lead, in percent, is led elsewhere.

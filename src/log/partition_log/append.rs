@@ -33,13 +33,19 @@ impl<D: Disk> PartitionLog<D> {
             Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(self.too_early_or(refusal))),
         }
         let appended = self.append_checked(batch, header, leader_epoch, now);
-        if header.has_producer_id() {
-            match appended {
-                Ok(_) => self.write_failed_for.remove(&header.producer_id),
-                Err(_) => self.write_failed_for.insert(header.producer_id),
-            };
+        match appended {
+            Ok(_) if header.has_producer_id() => drop(self.write_failed_for.remove(&header.producer_id)),
+            Ok(_) => {}
+            Err(_) => self.note_unwritten(header),
         }
         appended.map(AppendOutcome::Appended)
+    }
+
+    /// A producer's batch has not been written, for want of room: what it has sent behind it comes too early.
+    pub fn note_unwritten(&mut self, header: &BatchHeader) {
+        if header.has_producer_id() {
+            self.write_failed_for.insert(header.producer_id);
+        }
     }
 
     /// What a producer had sent behind a batch that could not be written is not out of order but too early. Told that
