@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::context::Context;
 use super::dispatch::{self, Answer, BadRequest, Client, Pending};
 use super::hints::ForeignProtocol;
-use super::receive::{FrameReader, ReceiveError, ReceiveMemory};
+use super::receive::{Frame, FrameReader, ReceiveError, ReceiveMemory};
 use super::send::{FrameSender, SendError};
 
 /// Produces of one connection that may wait for replicas at a time; Kafka's clients send at most five.
@@ -62,6 +62,8 @@ pub struct Connection {
     client: Client,
     context: Arc<Context>,
     waiting: VecDeque<Pending>,
+    /// The client goes too fast for its quota: nothing is read from it until then.
+    muted_until: Option<Instant>,
     limits: ConnectionLimits,
 }
 
@@ -81,6 +83,7 @@ impl Connection {
             client,
             context,
             waiting: VecDeque::new(),
+            muted_until: None,
             limits,
         }
     }
@@ -101,7 +104,7 @@ impl Connection {
 
     async fn serve(&mut self) -> Result<std::convert::Infallible, ConnectionEnd> {
         loop {
-            while let Some(frame) = self.reader.next_frame()? {
+            while let Some(frame) = self.next_frame().await? {
                 let (request, is_produce) = dispatch::start(&self.context, &self.client, frame)?;
                 if is_produce {
                     self.start_produce(request).await?;
@@ -114,6 +117,16 @@ impl Connection {
             self.sender.flush(&self.stream).await?;
             self.wait_for_input().await?;
         }
+    }
+
+    /// The next request at hand, not before the client may be served again.
+    async fn next_frame(&mut self) -> Result<Option<Frame>, ConnectionEnd> {
+        if let Some(until) = self.muted_until.take() {
+            self.finish_produces().await?;
+            self.sender.flush(&self.stream).await?;
+            tokio::time::sleep_until(until).await;
+        }
+        Ok(self.reader.next_frame()?)
     }
 
     /// Appends at once; the answer may come later.
@@ -185,11 +198,18 @@ impl Connection {
     }
 
     async fn send(&mut self, answer: Answer) -> Result<(), ConnectionEnd> {
-        match answer {
-            Answer::Send(outgoing) => Ok(self.sender.push(&self.stream, outgoing).await?),
-            Answer::Nothing => Ok(()),
-            Answer::Close => Err(ConnectionEnd::UnansweredFailure),
+        let pause = match answer {
+            Answer::Send(outgoing, pause) => {
+                self.sender.push(&self.stream, outgoing).await?;
+                pause
+            }
+            Answer::Nothing(pause) => pause,
+            Answer::Close => return Err(ConnectionEnd::UnansweredFailure),
+        };
+        if !pause.is_zero() {
+            self.muted_until = self.muted_until.max(Some(Instant::now() + pause));
         }
+        Ok(())
     }
 }
 

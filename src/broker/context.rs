@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::clock;
 use crate::cluster::{BrokerLifecycle, ClusterError, ControllerCalls};
 use crate::config::StaticConfig;
 use crate::coordinator::{GroupCoordinator, LocalMarkers, TransactionCoordinator};
@@ -14,6 +15,7 @@ use crate::rpc::metadata::{MetadataReply, metadata_command};
 use super::auto_create::AutoCreate;
 use super::fetch_session::FetchSessions;
 use super::metrics::RequestMetrics;
+use super::quotas::{ClientQuotas, Limited};
 use super::submit::submit;
 
 /// What handlers share.
@@ -42,6 +44,8 @@ pub struct Context {
     pub transactions: Arc<TransactionCoordinator>,
     /// Ends transactions in partitions that are led here.
     pub markers: Arc<LocalMarkers>,
+    /// How fast clients go that are limited.
+    pub quotas: ClientQuotas,
     /// Counts what handlers are asked.
     pub requests: Arc<RequestMetrics>,
 }
@@ -50,6 +54,15 @@ impl Context {
     /// The metadata as this broker has applied it to its replicas.
     pub fn image(&self) -> Arc<ClusterImage> {
         self.replicas.image()
+    }
+
+    /// Counts bytes of a client against its limit; for how many milliseconds it has to wait.
+    pub fn limit(&self, limited: Limited, client_id: Option<&str>, bytes: usize) -> u64 {
+        let image = self.image();
+        if image.has_no_client_quotas() {
+            return 0;
+        }
+        self.quotas.record(&image, limited, client_id, bytes as f64, clock::monotonic())
     }
 
     /// See [`submit`].

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
@@ -17,8 +17,10 @@ use crate::protocol::{self, ApiKey, DecodeError, Reader, Request, RequestHeader}
 
 use super::context::Context;
 use super::handlers;
+use super::quotas::Throttle;
 use super::receive::{Frame, MemoryShare};
 use super::send::Outgoing;
+use super::spent::Spent;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -47,6 +49,10 @@ pub struct Call {
     pub client_id: Option<String>,
     /// The connection it came by.
     pub client: Client,
+    /// Bytes of the request as it came.
+    pub request_bytes: usize,
+    /// How long the client has to wait afterwards.
+    pub throttle: Throttle,
     /// The request's share of the node's request memory. A handler that no longer holds the request's bytes
     /// may drop it early.
     pub memory: MemoryShare,
@@ -58,10 +64,10 @@ pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
 /// How a request ends.
 #[derive(Debug)]
 pub enum Answer {
-    /// With a response.
-    Send(Outgoing),
+    /// With a response; then nothing is read from the client for as long as it was told.
+    Send(Outgoing, Duration),
     /// Without one: Produce with acks=0.
-    Nothing,
+    Nothing(Duration),
     /// With the end of the connection: a Produce with acks=0 that failed.
     Close,
 }
@@ -139,9 +145,11 @@ macro_rules! served {
                     let appends_at_once = appends_at_once(&request);
                     let pending: Pending = Box::pin(async move {
                         let (version, started) = (call.api_version, Instant::now());
-                        let outcome = handlers::$handler::handle(&context, call, request).await;
+                        let spent = Spent::of(&context, &call.throttle, &call.client_id);
+                        let handled = handlers::$handler::handle(&context, call, request);
+                        let (outcome, pause) = spent.measure(&context, handled).await;
                         context.requests.on_answered(ApiKey::$api, started.elapsed());
-                        encode::<protocol::messages::$request>(version, correlation_id, outcome.into())
+                        encode::<protocol::messages::$request>(version, correlation_id, outcome.into(), pause)
                     });
                     Ok((pending, appends_at_once))
                 })*
@@ -187,6 +195,8 @@ served! {
     IncrementalAlterConfigs 0..=1 => incremental_alter_configs (IncrementalAlterConfigsRequest);
     AlterPartitionReassignments 0..=1 => alter_partition_reassignments (AlterPartitionReassignmentsRequest);
     ListPartitionReassignments 0..=0 => list_partition_reassignments (ListPartitionReassignmentsRequest);
+    DescribeClientQuotas 0..=1 => describe_client_quotas (DescribeClientQuotasRequest);
+    AlterClientQuotas 0..=1 => alter_client_quotas (AlterClientQuotasRequest);
     OffsetDelete 0..=0 => offset_delete (OffsetDeleteRequest);
     DescribeQuorum 0..=2 => describe_quorum (DescribeQuorumRequest);
     UpdateFeatures 0..=2 => update_features (UpdateFeaturesRequest);
@@ -218,6 +228,8 @@ pub fn start(context: &Arc<Context>, client: &Client, frame: Frame) -> Result<(P
         api_version: version,
         client_id: header.client_id.clone(),
         client: client.clone(),
+        request_bytes: frame.bytes.len(),
+        throttle: Throttle::default(),
         memory: frame.memory,
     };
     run(context, &header, call, &mut reader)
@@ -236,14 +248,15 @@ fn decode<R: Request>(reader: &mut Reader<'_>, version: i16) -> Result<R, BadReq
     Ok(R::decode(reader, version)?)
 }
 
-fn encode<R: Request>(version: i16, correlation_id: i32, outcome: Outcome<R::Response>) -> Answer {
+fn encode<R: Request>(version: i16, correlation_id: i32, outcome: Outcome<R::Response>, pause: Duration) -> Answer {
     let (body, slots) = match outcome {
         Outcome::Body(body) => (body, Vec::new()),
         Outcome::WithRecords(body, slots) => (body, slots),
-        Outcome::Nothing => return Answer::Nothing,
+        Outcome::Nothing => return Answer::Nothing(pause),
         Outcome::Close => return Answer::Close,
     };
-    Answer::Send(Outgoing { frame: protocol::encode_response(R::API_KEY, version, correlation_id, &body), slots })
+    let frame = protocol::encode_response(R::API_KEY, version, correlation_id, &body);
+    Answer::Send(Outgoing { frame, slots }, pause)
 }
 
 /// A client that is newer than we are learns our versions from an answer in version 0 (KIP-511).
@@ -253,6 +266,6 @@ fn refuse_api_versions(correlation_id: i32) -> Pending {
         api_keys: handlers::api_versions::own_row(),
         ..ApiVersionsResponse::default()
     };
-    let answer = encode::<ApiVersionsRequest>(0, correlation_id, response.into());
+    let answer = encode::<ApiVersionsRequest>(0, correlation_id, response.into(), Duration::ZERO);
     Box::pin(std::future::ready(answer))
 }

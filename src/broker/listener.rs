@@ -74,6 +74,16 @@ async fn start(stream: TcpStream, peer: SocketAddr, listener_name: &Arc<str>, se
             return;
         }
     };
+    let early_ms = serving.context.quotas.on_connection(&serving.context.image(), peer.ip(), clock::monotonic());
+    if early_ms > 0 {
+        // As in Kafka: the address waits, and then connects anew.
+        tracing::debug!(%peer, early_ms, "connects more often than connection_creation_rate allows");
+        serving.tasks.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(early_ms)).await;
+            drop((stream, counted));
+        });
+        return;
+    }
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%peer, "the connection is gone already: {error}");
         return;

@@ -22,9 +22,11 @@ mod listener;
 pub mod metrics;
 #[cfg(test)]
 mod protocol_support;
+mod quotas;
 mod raft_voters;
 mod receive;
 mod send;
+mod spent;
 mod submit;
 
 pub use admission::ConnectionCounts;
@@ -33,4 +35,5 @@ pub use connection::ConnectionLimits;
 pub use context::Context;
 pub use fetch_session::FetchSessions;
 pub use listener::{Serving, accept};
+pub use quotas::ClientQuotas;
 pub use receive::ReceiveMemory;

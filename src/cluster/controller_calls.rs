@@ -416,6 +416,7 @@ fn is_repeatable(command: &MetadataCommand) -> bool {
             | Kind::AlterPartitionReassignments(_)
             | Kind::IncrementalAlterConfigs(_)
             | Kind::AlterConfigs(_)
+            | Kind::AlterClientQuotas(_)
             | Kind::UpdateFeatures(_),
         )
         | None => false,

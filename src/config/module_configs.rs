@@ -42,6 +42,10 @@ pub struct NetworkConfig {
     pub rack_aware_reads: bool,
     /// `max.request.partition.size.limit`.
     pub max_request_partitions: usize,
+    /// `quota.window.num`.
+    pub quota_window_num: usize,
+    /// `quota.window.size.seconds`.
+    pub quota_window_size: Duration,
 }
 
 impl NetworkConfig {
@@ -69,6 +73,8 @@ impl NetworkConfig {
                 .is_some_and(|class| class.ends_with(".RackAwareReplicaSelector")),
             fetch_session_slots: count("max.incremental.fetch.session.cache.slots"),
             max_request_partitions: count("max.request.partition.size.limit"),
+            quota_window_num: count("quota.window.num"),
+            quota_window_size: Duration::from_secs(layers.size("quota.window.size.seconds")),
         }
     }
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::model::Offset;
 use crate::record::BatchHeader;
 
-use super::{LogConfig, LogError};
 use super::batch_walk::{HeaderWalk, Located, Stop};
 use super::disk::{Disk, DiskFile};
 use super::file_names::{FileKind, Standing};
@@ -15,6 +14,7 @@ use super::offset_index::{OffsetEntry, OffsetIndex};
 use super::retention::SegmentFacts;
 use super::time_index::{TimeEntry, TimeIndex};
 use super::transaction_index::TransactionIndex;
+use super::{LogConfig, LogError};
 
 /// A segment. The one who appends holds the log's lock; readers need none.
 #[derive(Debug)]

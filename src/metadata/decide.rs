@@ -10,8 +10,8 @@
 use super::draft::{ClusterDefaults, Draft, Refusal};
 use super::image::ClusterImage;
 use super::{
-    broker_control, cluster_control, config_control, election_control, feature_control, isr_control, partition_control,
-    reassignment_control, topic_control,
+    broker_control, client_quota_control, cluster_control, config_control, election_control, feature_control,
+    isr_control, partition_control, reassignment_control, topic_control,
 };
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
@@ -77,6 +77,7 @@ fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Rep
         Kind::IncrementalAlterConfigs(command) => Ok(Some(config_control::incremental_alter_configs(draft, command))),
         Kind::AlterConfigs(command) => Ok(Some(config_control::alter_configs(draft, command))),
         Kind::AllocateProducerIds(command) => cluster_control::allocate_producer_ids(draft, command).map(Some),
+        Kind::AlterClientQuotas(command) => client_quota_control::alter(draft, command).map(Some),
         Kind::UpdateFeatures(command) => Ok(Some(feature_control::update_features(draft, command))),
     }
 }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | 1 | the first records |
 //! | 2 | reassignments: replicas that change, and are being added and removed |
+//! | 3 | limits of clients |
 
 use std::collections::BTreeSet;
 
@@ -26,6 +27,8 @@ const UPGRADE: i32 = 1;
 const VERSION_FEATURE: &str = "ottla.version";
 /// The level from which on the replicas of a partition may change.
 const REASSIGNMENT_LEVEL: i32 = 2;
+/// The level from which on clients may have limits.
+const CLIENT_QUOTA_LEVEL: i32 = 3;
 
 /// Kafka's: from level 2 on clients may end their transactions with a bump of the epoch (KIP-890).
 const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
@@ -33,7 +36,7 @@ const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
 /// The features of this version with the levels that it can run at. A broker registers with these.
 pub fn supported_features() -> Vec<SupportedFeature> {
     vec![
-        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: REASSIGNMENT_LEVEL },
+        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: CLIENT_QUOTA_LEVEL },
         SupportedFeature { name: TRANSACTION_VERSION_FEATURE.to_owned(), min_level: 0, max_level: 2 },
     ]
 }
@@ -85,6 +88,9 @@ fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Re
     if *level < REASSIGNMENT_LEVEL && draft.image().reassignments().next().is_some() {
         return refuse(format!("level {level} knows no reassignments, and some are under way: finish or cancel them"));
     }
+    if name == VERSION_FEATURE && *level < CLIENT_QUOTA_LEVEL && !draft.image().has_no_client_quotas() {
+        return refuse(format!("level {level} knows no limits of clients, and some are set: remove them first"));
+    }
     if *level != current {
         draft.add(FeatureLevelRecord { name: name.clone(), level: *level });
     }
@@ -93,16 +99,24 @@ fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Re
 
 /// Refuses to change the replicas of partitions while a node may be in the cluster that cannot read it.
 pub(super) fn check_reassignments(image: &ClusterImage) -> Result<(), Refusal> {
-    match image.feature_level(VERSION_FEATURE) {
-        REASSIGNMENT_LEVEL.. => Ok(()),
-        level => {
-            let message = format!(
-                "the cluster runs at level {level} of {VERSION_FEATURE}, and partitions can be reassigned from level \
-                 {REASSIGNMENT_LEVEL} on: upgrade the feature once all nodes run this version"
-            );
-            Err(Refusal::new(ErrorCode::UnsupportedVersion, message))
-        }
+    check_level(image, REASSIGNMENT_LEVEL, "partitions can be reassigned")
+}
+
+/// The same for limits of clients.
+pub(super) fn check_client_quotas(image: &ClusterImage) -> Result<(), Refusal> {
+    check_level(image, CLIENT_QUOTA_LEVEL, "limits of clients can be set")
+}
+
+fn check_level(image: &ClusterImage, needed: i32, what: &str) -> Result<(), Refusal> {
+    let level = image.feature_level(VERSION_FEATURE);
+    if level >= needed {
+        return Ok(());
     }
+    let message = format!(
+        "the cluster runs at level {level} of {VERSION_FEATURE}, and {what} from level {needed} on: upgrade the feature \
+         once all nodes run this version"
+    );
+    Err(Refusal::new(ErrorCode::UnsupportedVersion, message))
 }
 
 /// True when a node with these features can run at that level of one of them.

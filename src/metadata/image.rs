@@ -11,6 +11,7 @@ use imbl::OrdMap;
 
 use super::broker_image::BrokerImage;
 use super::brokers_to_isrs::BrokersToIsrs;
+use super::client_quotas::{QuotaEntity, QuotaLimits};
 use super::topic_image::{PartitionImage, TopicImage};
 pub use crate::config::ResourceType as ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode, ProducerId, TopicId};
@@ -62,6 +63,7 @@ pub struct ClusterImage {
     /// these would share the names of their metrics.
     pub(super) collision_names: OrdMap<String, Arc<str>>,
     pub(super) configs: OrdMap<ConfigResource, Arc<ConfigImage>>,
+    pub(super) client_quotas: OrdMap<QuotaEntity, Arc<QuotaLimits>>,
     pub(super) next_producer_id: ProducerId,
     pub(super) brokers_to_isrs: BrokersToIsrs,
     pub(super) partition_count: usize,

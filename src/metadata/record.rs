@@ -37,4 +37,5 @@ wrap_in_metadata_record! {
     RemoveTopicRecord => RemoveTopic,
     ConfigRecord => Config,
     ProducerIdsRecord => ProducerIds,
+    ClientQuotaRecord => ClientQuota,
 }

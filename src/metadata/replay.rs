@@ -5,14 +5,15 @@
 use std::sync::Arc;
 
 use super::broker_image::BrokerImage;
+use super::client_quotas::QuotaEntity;
 use super::image::{ClusterImage, ConfigResource, ConfigResourceType};
 use super::record::uuid_from_bytes;
 use super::topic_image::{PartitionImage, TopicImage, broker_ids, recovery_state};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
 use crate::rpc::metadata::{
-    BrokerRegistrationChangeRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord,
-    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
-    UnregisterBrokerRecord, metadata_record::Kind,
+    BrokerRegistrationChangeRecord, ClientQuotaRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord,
+    MetadataRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord,
+    TopicRecord, UnregisterBrokerRecord, metadata_record::Kind,
 };
 
 /// Why a record cannot be replayed. None of these is survivable: the node must stop.
@@ -77,6 +78,7 @@ impl ClusterImage {
             Kind::RemoveTopic(record) => self.replay_remove_topic(record),
             Kind::Config(record) => self.replay_config(record),
             Kind::ProducerIds(record) => self.replay_producer_ids(record),
+            Kind::ClientQuota(record) => self.replay_client_quota(record),
         }
     }
 
@@ -96,6 +98,21 @@ impl ClusterImage {
         match record.level {
             0 => _ = self.features.remove(record.name.as_str()),
             level => _ = self.features.insert(record.name.as_str().into(), level),
+        }
+        Ok(())
+    }
+
+    fn replay_client_quota(&mut self, record: &ClientQuotaRecord) -> Result<(), ReplayError> {
+        let unknown = || ReplayError::UnknownValue { field: "client quota entity", value: record.entity.len() as i64 };
+        let entity = QuotaEntity::of(&record.entity).ok_or_else(unknown)?;
+        let mut limits = self.client_quotas.get(&entity).map(|limits| (**limits).clone()).unwrap_or_default();
+        match record.value {
+            Some(value) => _ = limits.insert(record.key.clone(), value),
+            None => _ = limits.remove(&record.key),
+        }
+        match limits.is_empty() {
+            true => _ = self.client_quotas.remove(&entity),
+            false => _ = self.client_quotas.insert(entity, Arc::new(limits)),
         }
         Ok(())
     }

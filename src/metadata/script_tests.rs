@@ -403,6 +403,7 @@ impl Runner {
                 format!("config {resource_type:?} {:?} {} {value}", record.resource_name, record.key)
             }
             Record::ProducerIds(record) => format!("next producer id {}", record.next_producer_id),
+            Record::ClientQuota(record) => panic!("no command of these scripts sets a limit: {record:?}"),
         };
         format!("{index}: {text}")
     }
@@ -447,7 +448,7 @@ impl Runner {
         }
         let named = |name: &str| format!("{name} ");
         match reply.kind {
-            None => vec![],
+            None | Some(Reply::AlterClientQuotas(_)) => vec![],
             Some(Reply::InitializeCluster(reply)) => vec![format!("cluster is {}", reply.cluster_id)],
             Some(Reply::RegisterBroker(reply)) => vec![format!("broker epoch {}", reply.broker_epoch)],
             Some(Reply::CreateTopics(reply)) => reply

@@ -7,7 +7,8 @@ use super::record::uuid_bytes;
 use super::replay::ReplayError;
 use super::topic_image::TopicImage;
 use crate::rpc::metadata::{
-    ClusterIdRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, ProducerIdsRecord, TopicRecord,
+    ClientQuotaRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, ProducerIdsRecord,
+    TopicRecord,
 };
 
 impl ClusterImage {
@@ -26,6 +27,11 @@ impl ClusterImage {
             records.extend(configs.iter().map(|(key, value)| {
                 let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
                 ConfigRecord { resource_type, resource_name, key: key.clone(), value: Some(value.clone()) }.into()
+            }));
+        }
+        for (entity, limits) in self.client_quotas() {
+            records.extend(limits.iter().map(|(key, value)| {
+                ClientQuotaRecord { entity: entity.to_parts(), key: key.clone(), value: Some(*value) }.into()
             }));
         }
         if self.next_producer_id.0 != 0 {
@@ -74,6 +80,7 @@ impl PartialEq for ClusterImage {
             && self.topic_ids == other.topic_ids
             && self.collision_names == other.collision_names
             && self.configs == other.configs
+            && self.client_quotas == other.client_quotas
             && self.next_producer_id == other.next_producer_id
             && self.brokers_to_isrs == other.brokers_to_isrs
             && self.partition_count == other.partition_count

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::broker::metrics::{BrokerMetrics, RequestMetrics};
-use crate::broker::{AutoCreate, ConnectionCounts, Context, FetchSessions, Serving, accept};
+use crate::broker::{AutoCreate, ClientQuotas, ConnectionCounts, Context, FetchSessions, Serving, accept};
 use crate::cluster::{
     BrokerIdentity, BrokerLifecycle, Cluster, ClusterConfig, ImageSubscription, VoterAddress, spawn_or_abort,
 };
@@ -27,6 +27,7 @@ use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::observability::metrics::Registry;
 use crate::partition::metrics::PartitionMetrics;
 use crate::partition::{Replicas, ReplicationConfig};
+use crate::quota::QuotaWindows;
 
 use super::bind::Bound;
 use super::data_directory::OwnedDirectory;
@@ -237,6 +238,10 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         rack_aware_reads: network.rack_aware_reads,
         fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
+        quotas: ClientQuotas::new(QuotaWindows {
+            num: network.quota_window_num,
+            size_ms: u64::try_from(network.quota_window_size.as_millis()).unwrap_or(u64::MAX),
+        }),
         requests: Arc::new(RequestMetrics::default()),
     };
     Serving {

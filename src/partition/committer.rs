@@ -54,7 +54,11 @@ impl CommitQueue {
     }
 
     fn stop(&self) {
-        self.lock().stopped = true;
+        let mut inner = self.lock();
+        inner.stopped = true;
+        let left = std::mem::take(&mut inner.replicas);
+        drop(inner);
+        drop(left);
         self.arrived.notify_all();
     }
 

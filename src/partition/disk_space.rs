@@ -156,6 +156,8 @@ pub struct SpaceWatch {
 impl SpaceWatch {
     /// Starts it.
     pub fn start(replicas: Weak<Replicas>) -> std::io::Result<Self> {
+        // No produce comes before the first look.
+        replicas.upgrade().iter().for_each(|replicas| measure_all(replicas));
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("disk space".into()).spawn(move || {

@@ -142,7 +142,10 @@ pub(super) fn give_up(directory: &DataDirectory<OsDisk>, error: &LogError) -> ! 
 }
 
 /// `None`, and a word to the operator, when the disk is too full for something that can be written later as well.
-pub(super) fn unless_full<T>(outcome: Result<T, LogError>, what: impl std::fmt::Display) -> Result<Option<T>, LogError> {
+pub(super) fn unless_full<T>(
+    outcome: Result<T, LogError>,
+    what: impl std::fmt::Display,
+) -> Result<Option<T>, LogError> {
     match outcome {
         Err(error) if error.lets_flush_wait() => {
             tracing::warn!(

@@ -42,12 +42,7 @@ fn topic(configs: &[(&str, &str)]) -> Topic {
 }
 
 fn config(key: &str, value: &str) -> ConfigRecord {
-    ConfigRecord {
-        resource_type: 2,
-        resource_name: "t".to_owned(),
-        key: key.to_owned(),
-        value: Some(value.to_owned()),
-    }
+    ConfigRecord { resource_type: 2, resource_name: "t".to_owned(), key: key.to_owned(), value: Some(value.to_owned()) }
 }
 
 fn batch(timestamp: i64, key: Option<&str>, value: Option<&[u8]>) -> Bytes {
@@ -238,7 +233,8 @@ fn prove(key: &str) {
             topic.put(1, "k", None);
             let count = topic.retained();
             assert!(count > 0);
-            let removed = |now| topic.replica.with_log(|log| log.remove_deleted_files(Monotonic(now))).unwrap().unwrap();
+            let removed =
+                |now| topic.replica.with_log(|log| log.remove_deleted_files(Monotonic(now))).unwrap().unwrap();
             assert_eq!((removed(0), removed(6), removed(7)), (0, 0, count));
         }
         "flush.messages" => {
@@ -324,7 +320,8 @@ fn prove(key: &str) {
                 topic.world.apply(two_replicas(ME, &[ME]));
                 let replica = topic.world.replica("two");
                 topic.world.apply([ConfigRecord { resource_name: "two".into(), ..config(key, minimum) }.into()]);
-                let refused = replica.append(AppendRequest::internal(batch(NOW, None, None), LeaderEpoch(0)), Wall(NOW));
+                let refused =
+                    replica.append(AppendRequest::internal(batch(NOW, None, None), LeaderEpoch(0)), Wall(NOW));
                 refused.map(|_| ()).map_err(|error| error.error_code())
             };
             assert_eq!(produce("1"), Ok(()));
@@ -352,8 +349,7 @@ fn prove(key: &str) {
 }
 
 fn prove_compression(key: &str) {
-    for (value, codec) in
-        [("gzip", Codec::Gzip), ("snappy", Codec::Snappy), ("lz4", Codec::Lz4), ("zstd", Codec::Zstd)]
+    for (value, codec) in [("gzip", Codec::Gzip), ("snappy", Codec::Snappy), ("lz4", Codec::Lz4), ("zstd", Codec::Zstd)]
     {
         let topic = topic(&[(key, value)]);
         topic.append(batch(NOW, None, Some(&text(1_000)))).unwrap();

@@ -144,8 +144,8 @@ api_keys! {
     AlterPartitionReassignments = 45: AlterPartitionReassignmentsRequest -> AlterPartitionReassignmentsResponse;
     ListPartitionReassignments = 46: ListPartitionReassignmentsRequest -> ListPartitionReassignmentsResponse;
     OffsetDelete = 47: OffsetDeleteRequest -> OffsetDeleteResponse;
-    DescribeClientQuotas = 48;
-    AlterClientQuotas = 49;
+    DescribeClientQuotas = 48: DescribeClientQuotasRequest -> DescribeClientQuotasResponse;
+    AlterClientQuotas = 49: AlterClientQuotasRequest -> AlterClientQuotasResponse;
     DescribeUserScramCredentials = 50;
     AlterUserScramCredentials = 51;
     Vote = 52;

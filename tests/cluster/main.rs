@@ -17,6 +17,7 @@ mod lifecycle;
 mod placement;
 mod probe;
 mod quorum;
+mod quotas;
 mod reassignment;
 mod replication;
 mod seats;

@@ -72,6 +72,8 @@ oracles! {
     UpdateFeaturesRequest
     DescribeClusterRequest
     DescribeProducersRequest
+    DescribeClientQuotasRequest
+    AlterClientQuotasRequest
     ListConfigResourcesRequest
     DescribeTopicPartitionsRequest
     UnregisterBrokerRequest

@@ -12,6 +12,9 @@
 //! From version 11 on consumers may read from followers, up to the high watermark known there. With
 //! `replica.selector.class` a leader sends a consumer that names its rack to the in-sync follower there (KIP-392).
 //!
+//! A consumer over its `consumer_byte_rate` gets its records and is told how long to wait; it is not read from until then
+//! (KIP-219).
+//!
 //! A follower reads up to the log's end, and its fetch offset acknowledges everything below. When its log is not the
 //! leader's it is told where they part instead. It may join the in-sync replicas only when the broker epoch of its
 //! request is that of the metadata (KIP-903), so one that tells none never does.
@@ -26,6 +29,7 @@ use crate::broker::context::Context;
 use crate::broker::dispatch::{Call, Outcome};
 use crate::broker::fetch_session::{FetchKey, FetchPartition, PartitionNews, SessionContext, SessionRequest};
 use crate::broker::leader_hints::LeaderHints;
+use crate::broker::quotas::Limited;
 use crate::clock;
 use crate::log::{AbortedTransaction, FileSlice, OsDisk};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset, TopicId, TopicPartition, Uuid};
@@ -53,12 +57,26 @@ pub async fn handle(context: &Context, call: Call, mut request: FetchRequest) ->
         from_followers: call.api_version >= 11,
         rack: Some(std::mem::take(&mut request.rack_id)).filter(|rack| context.rack_aware_reads && !rack.is_empty()),
         listener: Arc::clone(&call.client.listener),
-        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(context.fetch_max_bytes),
+        max_bytes: usize::try_from(request.max_bytes).unwrap_or(0).min(limit_bytes(context, &call, &request)),
     };
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or(0).min(fetch.max_bytes);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let reads = fetch.read_enough(session.partitions(), min_bytes, wait).await;
+    if let Reader::Consumer(_) = fetch.reader {
+        let bytes = reads.iter().filter_map(|read| read.as_ref().ok()).map(|(_, read)| bytes_of(read)).sum();
+        call.throttle.raise(context.limit(Limited::Fetch, call.client_id.as_deref(), bytes));
+    }
     fetch.respond(&call, &session, reads)
+}
+
+/// The most that one answer may hold: a consumer with a limit gets what that lets through in a window, so that it never
+/// has to wait for longer than one.
+fn limit_bytes(context: &Context, call: &Call, request: &FetchRequest) -> usize {
+    let image = context.image();
+    if image.has_no_client_quotas() || matches!(reader(request), Reader::Follower(_)) {
+        return context.fetch_max_bytes;
+    }
+    context.quotas.burst(&image, Limited::Fetch, call.client_id.as_deref()).min(context.fetch_max_bytes)
 }
 
 fn reader(request: &FetchRequest) -> Reader {
@@ -322,7 +340,11 @@ impl<'a> Builder<'a> {
             isolation: fetch.reader.isolation(),
             is_consumer: matches!(fetch.reader, Reader::Consumer(_)),
             hints: LeaderHints::new(fetch.context, call, 16),
-            response: FetchResponse { session_id, ..FetchResponse::default() },
+            response: FetchResponse {
+                throttle_time_ms: call.throttle.throttle_time_ms(),
+                session_id,
+                ..FetchResponse::default()
+            },
             slots: Vec::new(),
             topics: HashMap::new(),
         }

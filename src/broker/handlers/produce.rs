@@ -11,6 +11,8 @@
 //! and an error closes the connection. The first batch of a transaction in a partition is appended once the transaction's
 //! coordinator has confirmed it; from version 12 on that also makes the partition part of the transaction (KIP-890).
 //! Requests with a transactional id are therefore handled one after the other.
+//!
+//! A client over its `producer_byte_rate` is told how long to wait, and not read from until then (KIP-219).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,7 @@ use crate::broker::context::Context;
 use crate::broker::dispatch::{Call, Outcome};
 use crate::broker::first_writes::FirstWrites;
 use crate::broker::leader_hints::LeaderHints;
+use crate::broker::quotas::Limited;
 use crate::clock;
 use crate::log::VerificationGuard;
 use crate::model::{ErrorCode, TopicId, is_internal_topic};
@@ -45,6 +48,9 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
         Some(id) => FirstWrites::verify(context, id, call.api_version, &topics).await,
         None => FirstWrites::default(),
     };
+    let wait_ms = context.limit(Limited::Produce, call.client_id.as_deref(), call.request_bytes);
+    call.throttle.raise(wait_ms);
+    let throttle = call.throttle.clone();
     let by_id = call.api_version >= 13;
     let may_write_internal = call.client_id.as_deref() == Some(ADMIN_CLIENT_ID);
     let mut hints = LeaderHints::new(context, &call, 10);
@@ -82,7 +88,8 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
         return if any { Outcome::Close } else { Outcome::Nothing };
     }
     wait_for_replicas(waiting, acks, timeout_ms, &mut responses).await;
-    ProduceResponse { responses, throttle_time_ms: 0, node_endpoints: hints.into_endpoints() }.into()
+    ProduceResponse { responses, throttle_time_ms: throttle.throttle_time_ms(), node_endpoints: hints.into_endpoints() }
+        .into()
 }
 
 /// Batches that are inflated at a time in the whole process: small ones may grow to 64 MiB and take twice that.

@@ -11,7 +11,7 @@ use crate::client::ClusterClient;
 use crate::client::admin::configs::{self, ConfigChange, ConfigDetail, ConfigResource};
 use crate::protocol::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
 
-const NO_QUOTAS: &str = "quotas and SCRAM credentials are not there yet";
+const NO_QUOTAS: &str = "quotas are set with an admin client, and SCRAM credentials are not there yet";
 const NO_LOGGERS: &str = "Ottla's log levels are set with OTTLA_LOG";
 
 pub(super) static TOOL: Tool = Tool {

@@ -7,9 +7,9 @@ keys! {
     /// Class that computes clients' quotas.
     Class "client.quota.callback.class" = null; low, refused(JVM_CLASS);
     /// Number of samples kept for clients' quotas.
-    Int "quota.window.num" = "11"; at_least(1), low, accepted(QUOTAS);
+    Int "quota.window.num" = "11"; at_least(1), low, in_force;
     /// Length in seconds of a sample for clients' quotas.
-    Int "quota.window.size.seconds" = "1"; at_least(1), low, accepted(QUOTAS);
+    Int "quota.window.size.seconds" = "1"; at_least(1), low, in_force;
     /// Number of samples kept for quotas on metadata changes.
     Int "controller.quota.window.num" = "11"; at_least(1), low, accepted(QUOTAS);
     /// Length in seconds of a sample for quotas on metadata changes.

@@ -2,6 +2,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_client_quotas;
 mod alter_configs;
 mod alter_partition_reassignments;
 mod api_versions;
@@ -13,6 +14,7 @@ mod create_topics;
 mod delete_groups;
 mod delete_records;
 mod delete_topics;
+mod describe_client_quotas;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
@@ -52,6 +54,7 @@ mod write_txn_markers;
 
 pub use add_offsets_to_txn::*;
 pub use add_partitions_to_txn::*;
+pub use alter_client_quotas::*;
 pub use alter_configs::*;
 pub use alter_partition_reassignments::*;
 pub use api_versions::*;
@@ -63,6 +66,7 @@ pub use create_topics::*;
 pub use delete_groups::*;
 pub use delete_records::*;
 pub use delete_topics::*;
+pub use describe_client_quotas::*;
 pub use describe_cluster::*;
 pub use describe_configs::*;
 pub use describe_groups::*;
