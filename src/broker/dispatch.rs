@@ -204,6 +204,8 @@ served! {
     DescribeProducers 0..=0 => describe_producers (DescribeProducersRequest);
     DescribeTransactions 0..=0 => describe_transactions (DescribeTransactionsRequest);
     ListTransactions 0..=2 => list_transactions (ListTransactionsRequest);
+    ConsumerGroupHeartbeat 0..=1 => consumer_group_heartbeat (ConsumerGroupHeartbeatRequest);
+    ConsumerGroupDescribe 0..=1 => consumer_group_describe (ConsumerGroupDescribeRequest);
     ListConfigResources 0..=1 => list_config_resources (ListConfigResourcesRequest);
     UnregisterBroker 0..=0 => unregister_broker (UnregisterBrokerRequest);
     DescribeTopicPartitions 0..=0 => describe_topic_partitions (DescribeTopicPartitionsRequest);

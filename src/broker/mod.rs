@@ -7,6 +7,7 @@ mod admission;
 pub mod authorized_operations;
 mod auto_create;
 mod by_topic;
+mod client_host;
 mod cluster_view;
 mod config_answers;
 mod connection;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::consumer_groups::{Bounded, ConsumerGroupLimits};
 use crate::config;
-use crate::group::GroupConfig;
+use crate::group::{Assignor, ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 use crate::model::{CONSUMER_OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};
 use crate::rpc::metadata::{ConfigEntry, CreatableTopic};
 use crate::transaction::TransactionConfig;
@@ -13,6 +14,8 @@ use crate::transaction::TransactionConfig;
 pub struct GroupCoordinatorConfig {
     /// For the machine.
     pub group: GroupConfig,
+    /// What groups of the consumer protocol may set for themselves.
+    pub consumer_limits: ConsumerGroupLimits,
     /// `offsets.commit.timeout.ms`: how long an answer waits for its record to be committed.
     pub commit_timeout: Duration,
     /// `offsets.load.buffer.size`: bytes read at a time while loading.
@@ -32,6 +35,8 @@ impl GroupCoordinatorConfig {
     /// how many are up: a cold start must not pin the offsets to the first broker that happens to be there.
     pub fn new(config: &config::GroupConfig, expected_brokers: usize) -> Self {
         let expected_brokers = i16::try_from(expected_brokers.max(1)).unwrap_or(i16::MAX);
+        let consumer = &config.consumer;
+        let bounded = |[default, min, max]: [i32; 3]| Bounded { default, min, max };
         Self {
             group: GroupConfig {
                 session_timeout_ms_min: config.min_session_timeout_ms,
@@ -40,7 +45,18 @@ impl GroupCoordinatorConfig {
                 size_max: config.max_size,
                 offset_metadata_bytes_max: config.offset_metadata_max_bytes,
                 offsets_retention_ms: i64::try_from(config.offsets_retention_ms).unwrap_or(i64::MAX),
+                consumer: ConsumerGroupConfig {
+                    enabled: consumer.enabled,
+                    size_max: consumer.max_size,
+                    assignors: consumer.assignors.iter().filter_map(|name| Assignor::from_name(name)).collect(),
+                    migration: MigrationPolicy::from_name(&consumer.migration_policy),
+                },
                 ..GroupConfig::default()
+            },
+            consumer_limits: ConsumerGroupLimits {
+                session_timeout_ms: bounded(consumer.session_timeout_ms),
+                heartbeat_interval_ms: bounded(consumer.heartbeat_interval_ms),
+                assignment_interval_ms: bounded(consumer.assignment_interval_ms),
             },
             commit_timeout: config.offsets_commit_timeout,
             load_buffer_bytes: config.offsets_load_buffer_bytes,

@@ -4,17 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::config::GroupCoordinatorConfig;
-use super::groups::{Environment, Groups, group_error, now, offset_error};
+use super::groups::{Asked, Environment, Groups, group_error, now, offset_error};
 use super::host::{Host, Shard, Written};
 use super::offsets_topic::partition_for;
 use super::topic_creation::TopicCreation;
 use crate::cluster::{ControllerCalls, PublishedImage, spawn_or_abort};
 use crate::group::{
-    CommittedOffset, Event, GroupDescription, Heartbeat, JoinGroup, JoinReply, LeaveGroup, LeaveReply, OffsetCommit,
-    OffsetCommitDecision, Reply, State, SyncGroup, SyncReply, Token,
+    CommittedOffset, Event, GroupDescription, GroupState, GroupType, Heartbeat, JoinGroup, JoinReply, LeaveGroup,
+    LeaveReply, Membership, OffsetCommit, OffsetCommitDecision, Rebalance, Reply, SyncGroup, SyncReply, Token,
 };
 use crate::log::VerificationGuard;
 use crate::metadata::{ImageDelta, TopicImage};
@@ -30,7 +29,9 @@ pub struct ListedGroup {
     /// Empty for a group that never had members.
     pub protocol_type: String,
     /// Its state.
-    pub state: State,
+    pub state: GroupState,
+    /// Which protocol its members speak.
+    pub group_type: GroupType,
 }
 
 /// What a group has committed for one partition.
@@ -97,8 +98,11 @@ impl GroupCoordinator {
         let retention_check_interval = config.retention_check_interval;
         let environment = Arc::new(Environment {
             config: config.group,
+            limits: config.consumer_limits,
             commit_timeout: config.commit_timeout,
             alarm: Default::default(),
+            replicas: replicas.clone(),
+            topic_versions: Default::default(),
         });
         let shared = environment.clone();
         let new_machine = move |host| Groups::new(shared.clone(), host);
@@ -269,17 +273,36 @@ impl GroupCoordinator {
         self.host.with(partition, end)?
     }
 
-    /// OffsetFetch: what is committed, and known to be so by a majority of the log's replicas.
-    pub async fn fetch_offsets(&self, group_id: &str, wanted: &OffsetsOf) -> Result<Vec<FetchedOffset>, ErrorCode> {
-        let (written, offsets) =
-            self.with(group_id, |shard| (shard.written(), offsets_of(&shard.machine, group_id, wanted)))?;
+    /// OffsetFetch: what is committed, and known to be so by a majority of the log's replicas. `member` is who asks
+    /// and with which epoch, if it says so; in a group of the consumer protocol it must be current.
+    pub async fn fetch_offsets(
+        &self,
+        group_id: &str,
+        member: (Option<&str>, i32),
+        wanted: &OffsetsOf,
+    ) -> Result<Vec<FetchedOffset>, ErrorCode> {
+        let fetch = |shard: &mut Shard<Groups>| {
+            if let Some(group) = shard.machine.get(group_id) {
+                group.check_offset_fetch(member.0, member.1)?;
+            }
+            Ok((shard.written(), offsets_of(&shard.machine, group_id, wanted)))
+        };
+        let (written, offsets) = self.with(group_id, fetch)??;
         self.committed(&written, group_error).await?;
         Ok(offsets)
     }
 
-    /// DescribeGroups; `None` for a group that does not exist.
+    /// DescribeGroups; `None` for a group that does not exist or has another protocol.
     pub fn describe(&self, group_id: &str) -> Result<Option<GroupDescription>, ErrorCode> {
-        self.with(group_id, |shard| shard.machine.get(group_id).map(|group| group.classic().describe()))
+        self.with(group_id, |shard| match shard.machine.get(group_id)?.membership() {
+            Membership::Classic(group) => Some(group.describe()),
+            Membership::Consumer(_) => None,
+        })
+    }
+
+    /// Why a group last shared out its partitions anew, if that was since this broker coordinates it.
+    pub fn last_rebalance(&self, group_id: &str) -> Result<Option<Rebalance>, ErrorCode> {
+        self.with(group_id, |shard| shard.machine.get(group_id)?.last_rebalance().cloned())
     }
 
     /// ListGroups: the groups of all partitions served here; an error while some of them are being loaded.
@@ -325,18 +348,23 @@ impl GroupCoordinator {
     }
 
     async fn request(&self, group_id: &str, event: impl FnOnce(Token) -> Event) -> Result<Reply, ErrorCode> {
-        let reply: oneshot::Receiver<Reply> = self.with(group_id, |shard| shard.request(group_id, event))?;
-        // Unanswered only when this process is stopping.
-        reply.await.map_err(|_| ErrorCode::NotCoordinator)
+        match self.with(group_id, |shard| shard.request(group_id, event))? {
+            // Unanswered only when this process is stopping.
+            Asked::Parked(reply) => reply.await.map_err(|_| ErrorCode::NotCoordinator),
+            Asked::Decided(reply, written) => {
+                self.committed(&written, group_error).await?;
+                Ok(reply)
+            }
+        }
     }
 
-    fn with<T>(&self, group_id: &str, work: impl FnOnce(&mut Shard<Groups>) -> T) -> Result<T, ErrorCode> {
+    pub(super) fn with<T>(&self, group_id: &str, work: impl FnOnce(&mut Shard<Groups>) -> T) -> Result<T, ErrorCode> {
         let topic = self.creation.existing().ok_or(ErrorCode::NotCoordinator)?;
         let partitions = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
         self.host.with(partition_for(group_id, partitions), work)
     }
 
-    async fn committed(
+    pub(super) async fn committed(
         &self,
         written: &Written,
         error_code: fn(&PartitionError) -> ErrorCode,
@@ -406,7 +434,8 @@ fn offsets_of(groups: &Groups, group_id: &str, wanted: &OffsetsOf) -> Vec<Fetche
 fn listed(groups: &Groups) -> impl Iterator<Item = ListedGroup> + '_ {
     groups.iter().map(|(group_id, group)| ListedGroup {
         group_id: group_id.to_owned(),
-        protocol_type: group.classic().protocol_type().unwrap_or_default().to_owned(),
-        state: group.classic().state(),
+        protocol_type: group.protocol_type().to_owned(),
+        state: group.state(),
+        group_type: group.group_type(),
     })
 }

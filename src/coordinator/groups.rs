@@ -7,24 +7,41 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::alarm::Alarm;
-use super::host::{Host, Machine, Shard};
+use super::consumer_groups::{ConsumerGroupLimits, TopicVersions, View};
+use super::host::{Host, Machine, Shard, Written};
 use super::load::Logged;
 use super::{notes, offsets_topic};
 use crate::clock;
-use crate::group::{AppendId, Effect, Event, Group, GroupConfig, GroupRecord, Now, Reply, Token};
+use crate::group::{
+    AppendId, Circumstances, Decision, Effect, Event, Group, GroupConfig, GroupRecord, JoinReply, LeaveReply, Now,
+    Refusal, Reply, SyncReply, Token,
+};
 use crate::log::VerificationGuard;
 use crate::metadata::ClusterImage;
 use crate::model::{ErrorCode, Monotonic, ProducerEpoch, ProducerId, TopicId, Uuid};
-use crate::partition::{MarkerRequest, PartitionError};
+use crate::partition::{MarkerRequest, PartitionError, Replicas};
 use crate::protocol::DecodeError;
 use crate::record::{BatchBuilder, NO_SEQUENCE, TransactionResult};
 
+/// How long a member whose time is over stays when its departure cannot be appended, before it is tried again.
+const TIMER_RETRY_MS: u64 = 500;
+
 /// What the groups of all partitions share.
-#[derive(Debug)]
 pub(super) struct Environment {
     pub config: GroupConfig,
+    pub limits: ConsumerGroupLimits,
     pub commit_timeout: Duration,
     pub alarm: Alarm,
+    pub replicas: Arc<Replicas>,
+    pub topic_versions: TopicVersions,
+}
+
+/// A request of a member, on its way to its answer.
+pub(super) enum Asked {
+    /// The answer comes when the group has it.
+    Parked(oneshot::Receiver<Reply>),
+    /// The answer holds when this is committed.
+    Decided(Reply, Written),
 }
 
 /// Groups by id, who waits for them, and when they must be looked at.
@@ -98,6 +115,16 @@ impl Groups {
             self.deadlines.insert((deadline, group_id.to_owned()));
             self.environment.alarm.not_later_than(deadline);
         }
+    }
+
+    /// Has a group looked at again later, though its time has come.
+    fn postpone(&mut self, group_id: &str, at: Monotonic) {
+        let Some(entry) = self.groups.get_mut(group_id) else { return };
+        if let Some(earlier) = entry.wake_at.replace(at) {
+            self.deadlines.remove(&(earlier, group_id.to_owned()));
+        }
+        self.deadlines.insert((at, group_id.to_owned()));
+        self.environment.alarm.not_later_than(at);
     }
 
     /// Groups whose time has come. The alarm is set for the next one.
@@ -174,7 +201,7 @@ impl Machine for Groups {
         for group_id in shard.machine.ids() {
             let environment = shard.machine.environment.clone();
             if let Some(entry) = shard.machine.groups.get_mut(&group_id) {
-                let effects = entry.group.on_loaded(&environment.config, now());
+                let effects = entry.group.on_loaded(&View::of(&environment, &group_id).circumstances());
                 let events = shard.execute(&group_id, effects);
                 shard.handle(&group_id, events);
             }
@@ -198,21 +225,96 @@ impl Machine for Groups {
 }
 
 impl Shard<Groups> {
-    /// Lets a request into a group. Its answer comes through the receiver, at once or later.
-    pub fn request(&mut self, group_id: &str, event: impl FnOnce(Token) -> Event) -> oneshot::Receiver<Reply> {
-        let (sender, receiver) = oneshot::channel();
+    /// Lets a request of the classic protocol into a group.
+    pub fn request(&mut self, group_id: &str, event: impl FnOnce(Token) -> Event) -> Asked {
         self.machine.last_token += 1;
         let token = Token(self.machine.last_token);
+        let event = event(token);
+        if let Event::Join(_) = &event
+            && let Err(refusal) = self.make_way_for_classic(group_id)
+        {
+            return Asked::Decided(refuse(event, refusal.error), self.written());
+        }
+        if self.machine.get(group_id).is_some_and(|group| group.consumer().is_some()) {
+            return Asked::Decided(self.answer_in_consumer_group(group_id, event), self.written());
+        }
+        let (sender, receiver) = oneshot::channel();
         self.machine.waiting.insert(token, sender);
         self.machine.get_or_create(group_id);
-        self.handle(group_id, VecDeque::from([event(token)]));
-        receiver
+        self.handle(group_id, VecDeque::from([event]));
+        Asked::Parked(receiver)
+    }
+
+    fn make_way_for_classic(&mut self, group_id: &str) -> Result<(), Refusal> {
+        let way = self.machine.get(group_id).and_then(Group::make_way_for_classic);
+        way.map_or(Ok(()), |decision| self.carry_out(group_id, decision))
+    }
+
+    fn answer_in_consumer_group(&mut self, group_id: &str, event: Event) -> Reply {
+        let decided = match &event {
+            Event::Join(request) => self.decide(group_id, |group, around| group.join(request, around)).map(Reply::Join),
+            Event::Sync(request) => self.decide(group_id, |group, around| group.sync(request, around)).map(Reply::Sync),
+            Event::Heartbeat(request) => {
+                self.decide(group_id, |group, around| group.heartbeat(request, around)).map(Reply::Heartbeat)
+            }
+            Event::Leave(request) => {
+                self.decide(group_id, |group, around| group.leave(request, around)).map(Reply::Leave)
+            }
+            other => unreachable!("{other:?} is no request"),
+        };
+        decided.unwrap_or_else(|refusal| refuse(event, refusal.error))
+    }
+
+    /// Decides about the members of a group of the consumer protocol, appends what was decided and takes it over.
+    pub fn decide<R>(
+        &mut self,
+        group_id: &str,
+        decide: impl FnOnce(&Group, &Circumstances<'_>) -> Result<Decision<R>, Refusal>,
+    ) -> Result<R, Refusal> {
+        let environment = self.machine.environment.clone();
+        let view = View::of(&environment, group_id);
+        let decided = decide(self.machine.get_or_create(group_id), &view.circumstances());
+        match decided {
+            Ok(decision) => self.carry_out(group_id, decision),
+            Err(refusal) => {
+                self.machine.settle(group_id);
+                Err(refusal)
+            }
+        }
+    }
+
+    fn carry_out<R>(&mut self, group_id: &str, decision: Decision<R>) -> Result<R, Refusal> {
+        if !decision.records.is_empty() {
+            let appended = self.append(offsets_topic::batch(group_id, &decision.records, clock::wall()));
+            if let Err(error) = appended {
+                self.machine.settle(group_id);
+                return Err(Refusal::new(group_error(&error), error.to_string()));
+            }
+        }
+        let (reply, effects) = self.machine.get_or_create(group_id).accept(decision);
+        let events = self.execute(group_id, effects);
+        self.handle(group_id, events);
+        Ok(reply)
     }
 
     /// Wakes the groups whose time has come.
     pub fn run_timers(&mut self) {
         for group_id in self.machine.take_due(clock::monotonic()) {
-            self.handle(&group_id, VecDeque::from([Event::TimersDue]));
+            if self.machine.get(&group_id).is_some_and(|group| group.consumer().is_some()) {
+                self.run_consumer_timers(&group_id);
+            } else {
+                self.handle(&group_id, VecDeque::from([Event::TimersDue]));
+            }
+        }
+    }
+
+    fn run_consumer_timers(&mut self, group_id: &str) {
+        let decided = self.decide(group_id, |group, around| {
+            group.run_timers(around).ok_or_else(|| Refusal::new(ErrorCode::GroupIdNotFound, ""))
+        });
+        if let Err(refusal) = decided {
+            tracing::warn!(group_id, error = refusal.error.name(), "silent members cannot be removed now");
+            self.machine.postpone(group_id, clock::monotonic().plus_ms(TIMER_RETRY_MS));
         }
     }
 
@@ -325,6 +427,16 @@ impl Shard<Groups> {
                 }
             });
         });
+    }
+}
+
+/// The answer to a request that was turned away.
+fn refuse(event: Event, error: ErrorCode) -> Reply {
+    match event {
+        Event::Join(request) => Reply::Join(JoinReply::refused(error, request.member_id)),
+        Event::Sync(_) => Reply::Sync(SyncReply::refused(error)),
+        Event::Leave(_) => Reply::Leave(LeaveReply { error, members: Vec::new() }),
+        _ => Reply::Heartbeat(error),
     }
 }
 

@@ -2,12 +2,14 @@
 //! on those of `__transaction_state`.
 //!
 //! - `offsets_topic.rs` which partition a group lives on, and Kafka's records of it
+//! - `consumer_records.rs` Kafka's records of groups of the consumer protocol
 //! - `topic_creation.rs` creates the topics when they are first needed
 //! - `host.rs` follows leadership: loads a partition, hands it out under its lock, drops it
 //! - `load.rs` reads a partition from its start
 //! - `groups.rs` the groups of one partition: carries out what their machines decide
 //! - `alarm.rs` wakes the groups whose time has come
 //! - `group_coordinator.rs` what handlers call about groups
+//! - `consumer_groups.rs` the same about groups of the consumer protocol; the topics and settings they go by
 //! - `transaction_state_topic.rs` Kafka's records of transactional ids
 //! - `transactions.rs` the transactional ids of one partition: carries out what their machines decide
 //! - `markers.rs` ends transactions in their partitions, here and at other brokers
@@ -25,6 +27,8 @@
 
 mod alarm;
 mod config;
+mod consumer_groups;
+mod consumer_records;
 mod group_coordinator;
 mod groups;
 mod host;
@@ -43,6 +47,7 @@ mod transaction_state_topic;
 mod transactions;
 
 pub use config::{GroupCoordinatorConfig, TransactionCoordinatorConfig};
+pub use consumer_groups::{Bounded, ConsumerGroupLimits};
 pub use group_coordinator::{FetchedOffset, GroupCoordinator, ListedGroup, OffsetCommitError, OffsetsOf};
 pub use markers::LocalMarkers;
 pub use offsets_topic::partition_for;

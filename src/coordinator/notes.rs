@@ -27,6 +27,14 @@ pub(super) fn log(group_id: &str, note: &Note) {
         Note::AssignmentMissing { members } => {
             tracing::warn!(group_id, members = members.join(", "), "the leader assigned nothing to some members");
         }
+        Note::EpochBumped { epoch, reason } => tracing::info!(group_id, epoch, "rebalance: {reason}"),
+        Note::Assigned { epoch, assignor, members } => {
+            tracing::info!(group_id, epoch, assignor = assignor.name(), members, "made a target assignment");
+        }
+        Note::Migrated { to_consumer } => {
+            let protocol = if *to_consumer { "consumer" } else { "classic" };
+            tracing::info!(group_id, "the group has changed to the {protocol} protocol");
+        }
         Note::AppendFailed { error } => {
             tracing::warn!(group_id, error = error.name(), "records of the group could not be committed");
         }

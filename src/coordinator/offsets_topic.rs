@@ -6,11 +6,13 @@
 //! | record | key | value |
 //! |---|---|---|
 //! | a committed offset | `OffsetCommitKey` v1 | `OffsetCommitValue` v4; v1 when it has an expiry of its own, v3 when the topic's id is not known |
-//! | a group | `GroupMetadataKey` v2 | `GroupMetadataValue` v3 |
-//! | either, deleted | as above | none |
+//! | a classic group | `GroupMetadataKey` v2 | `GroupMetadataValue` v3 |
+//! | a group of the consumer protocol | `ConsumerGroup...Key` v3, v5 to v8, v16 | see `consumer_records.rs` |
+//! | any of them, deleted | as above | none |
 
 use bytes::Bytes;
 
+use super::consumer_records;
 use crate::group::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
 use crate::model::{TopicId, Uuid, Wall};
 use crate::protocol::{
@@ -63,6 +65,7 @@ fn encode(group_id: &str, record: &GroupRecord) -> (Bytes, Option<Bytes>) {
             let value = value.as_ref().map(|value| encode_with_version(offset_version(value), &offset_value(value)));
             (encode_with_version(OFFSET_KEY_VERSION, &key), value)
         }
+        GroupRecord::Consumer(record) => consumer_records::encode(group_id, record),
     }
 }
 
@@ -80,6 +83,7 @@ pub(super) fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<(Strin
             Ok(Some((key.group, GroupRecord::Metadata(value))))
         }
         GroupRecordKey::Other(_) => Ok(None),
+        key => consumer_records::decode(key, value).map(|(group, record)| Some((group, GroupRecord::Consumer(record)))),
     }
 }
 
@@ -264,7 +268,7 @@ mod tests {
 
     #[test]
     fn records_of_other_kinds_are_passed_over_and_damage_is_not() {
-        assert_eq!(decode(&bytes("00030001670000"), None), Ok(None));
+        assert_eq!(decode(&bytes("00040001670000"), None), Ok(None));
         assert!(decode(&bytes("0002"), None).is_err());
         assert!(decode(&bytes("00020003726574"), Some(&bytes("0063"))).is_err());
     }

@@ -166,7 +166,7 @@ impl World {
 
     async fn fetch_for(&self, topic_id: u8) -> Result<Option<i64>, ErrorCode> {
         let wanted = OffsetsOf::Partitions(vec![("t".into(), TopicId(Uuid([topic_id; 16])), 0)]);
-        let fetched = self.groups.fetch_offsets("simple", &wanted).await?;
+        let fetched = self.groups.fetch_offsets("simple", (None, -1), &wanted).await?;
         let [FetchedOffset { offset, .. }] = fetched.as_slice() else { panic!("{fetched:?}") };
         Ok(offset.as_ref().map(|offset| offset.offset))
     }
@@ -242,6 +242,7 @@ fn commit(member_id: &str, generation: i32, offset: i64) -> OffsetCommit {
         member_id: member_id.to_owned(),
         group_instance_id: None,
         generation,
+        knows_member_epochs: true,
         retention_time_ms: None,
         partitions: vec![partition],
     }
@@ -270,7 +271,7 @@ async fn groups_and_offsets_survive_a_restart() {
     assert_eq!(group.members[0].assignment.as_ref(), b"all");
     assert_eq!(world.heartbeat(&member_id, generation).await, ErrorCode::None);
     assert_eq!(world.heartbeat(&member_id, generation + 1).await, ErrorCode::IllegalGeneration);
-    let all = world.groups.fetch_offsets("g", &OffsetsOf::All).await.unwrap();
+    let all = world.groups.fetch_offsets("g", (None, -1), &OffsetsOf::All).await.unwrap();
     assert_eq!(all.iter().map(|f| f.offset.as_ref().unwrap().offset).collect::<Vec<_>>(), [7]);
 }
 

@@ -1,5 +1,7 @@
 //! What of the broker's configuration a group needs.
 
+use super::{Assignor, MigrationPolicy};
+
 /// Limits and delays of groups; Kafka's property names are in the comments.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct GroupConfig {
@@ -22,6 +24,32 @@ pub struct GroupConfig {
     pub group_metadata_bytes_max: usize,
     /// Members that were told their id (KIP-394) and have not come back with it.
     pub pending_members_max: usize,
+    /// For groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// Limits of groups of the consumer protocol (KIP-848).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerGroupConfig {
+    /// True when `group.coordinator.rebalance.protocols` has `consumer`.
+    pub enabled: bool,
+    /// `group.consumer.max.size`
+    pub size_max: usize,
+    /// `group.consumer.assignors`; the first is for members that ask for none.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`
+    pub migration: MigrationPolicy,
+}
+
+impl Default for ConsumerGroupConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            size_max: i32::MAX as usize,
+            assignors: Assignor::ALL.to_vec(),
+            migration: MigrationPolicy { upgrade: true, downgrade: true },
+        }
+    }
 }
 
 impl Default for GroupConfig {
@@ -36,6 +64,7 @@ impl Default for GroupConfig {
             member_metadata_bytes_max: 1024 * 1024,
             group_metadata_bytes_max: 32 * 1024 * 1024,
             pending_members_max: 10_000,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

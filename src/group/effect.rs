@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use super::{AppendId, GroupRecord, State, Token, UNKNOWN_MEMBER_ID};
-use crate::model::ErrorCode;
+use super::{AppendId, Assignor, GroupRecord, State, Token, UNKNOWN_MEMBER_ID};
+use crate::model::{ErrorCode, Wall};
 
 /// To be carried out in the order given.
 #[derive(Clone, PartialEq, Debug)]
@@ -188,4 +188,34 @@ pub enum Note {
         /// Why.
         error: ErrorCode,
     },
+    /// A group of the consumer protocol needs another assignment.
+    EpochBumped {
+        /// The group epoch that begins.
+        epoch: i32,
+        /// Who caused it and how.
+        reason: String,
+    },
+    /// A group of the consumer protocol has another target assignment.
+    Assigned {
+        /// The group epoch it is for.
+        epoch: i32,
+        /// Who made it.
+        assignor: Assignor,
+        /// For how many members.
+        members: usize,
+    },
+    /// The group speaks another protocol from now on.
+    Migrated {
+        /// True when that is the consumer protocol.
+        to_consumer: bool,
+    },
+}
+
+/// Why a group shared out its partitions anew; known to the coordinator that saw it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rebalance {
+    /// When it began.
+    pub at: Wall,
+    /// Who caused it and how.
+    pub reason: String,
 }

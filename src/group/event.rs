@@ -4,6 +4,9 @@ use bytes::Bytes;
 
 use crate::model::{ErrorCode, Monotonic, Wall};
 
+/// How much of a client's own name gets into its member id, which must stay below the 32,767 bytes of a string.
+const MEMBER_ID_PREFIX_CHARACTERS_MAX: usize = 1024;
+
 /// Both clocks at one moment: sessions run on the monotonic one, retention on the wall.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Now {
@@ -81,6 +84,15 @@ pub struct JoinGroup {
     pub requires_known_member_id: bool,
     /// True from version 9 on: a returning static leader can be told not to assign again (KIP-814).
     pub supports_skipping_assignment: bool,
+}
+
+impl JoinGroup {
+    /// The id that this member gets if it has none: its own name, and what was drawn.
+    pub(super) fn new_member_id(&self) -> String {
+        let prefix = self.group_instance_id.as_deref().unwrap_or(&self.client_id);
+        let prefix: String = prefix.chars().take(MEMBER_ID_PREFIX_CHARACTERS_MAX).collect();
+        format!("{prefix}-{}", self.random_id)
+    }
 }
 
 /// A SyncGroup request.

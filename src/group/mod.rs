@@ -1,9 +1,12 @@
 //! One consumer group's machine: who is a member, which generation it is, and what has been committed.
 //!
-//! Owns Kafka's classic group protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup) in [`ClassicGroup`] and
-//! the rules for committed offsets in [`CommittedOffsets`]; [`Group`] joins the two. It decides and never acts:
-//! no clock, no randomness, no tokio, no log. Time comes in with each call as [`Now`], random ids inside the
-//! event, and everything to be done goes out as [`Effect`]s.
+//! Owns Kafka's classic group protocol (JoinGroup, SyncGroup, Heartbeat, LeaveGroup) in [`ClassicGroup`], the consumer
+//! protocol (ConsumerGroupHeartbeat, KIP-848) in [`ConsumerGroup`], and the rules for committed offsets in
+//! [`CommittedOffsets`]; [`Group`] joins them. It decides and never acts: no clock, no randomness, no tokio, no log.
+//! Time comes in with each call as [`Now`], random ids inside the event, and everything to be done goes out as
+//! [`Effect`]s, or as a [`Decision`] that counts once its records are appended.
+//!
+//! The classic protocol:
 //!
 //! ```text
 //!              first join                       all have (re)joined, or time is up
@@ -22,6 +25,8 @@
 
 mod classic;
 mod config;
+mod consumer;
+mod consumer_protocol;
 mod effect;
 mod event;
 #[allow(clippy::module_inception, reason = "the type that gives the module its name has a file of its own")]
@@ -29,18 +34,27 @@ mod group;
 mod offsets;
 mod pending_offsets;
 mod record;
-mod subscription;
 mod view;
 
 pub use classic::{ClassicGroup, State};
-pub use config::GroupConfig;
-pub use effect::{Effect, JoinReply, JoinReplyMember, LeaveReply, LeaveReplyMember, Note, Reply, SyncReply};
+pub use config::{ConsumerGroupConfig, GroupConfig};
+pub use consumer::{
+    Assignor, Circumstances, ConsumerGroup, ConsumerHeartbeat, ConsumerHeartbeatReply, ConsumerMember,
+    ConsumerSettings, ConsumerState, JOIN_EPOCH, LEAVE_EPOCH, MemberState, MigrationPolicy, Refusal,
+    STATIC_LEAVE_EPOCH, Topics,
+};
+pub use effect::{Effect, JoinReply, JoinReplyMember, LeaveReply, LeaveReplyMember, Note, Rebalance, Reply, SyncReply};
 pub use event::{AppendId, Event, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, Now, Protocol, SyncGroup, Token};
-pub use group::Group;
+pub use group::{Decision, Group, Membership};
 pub use offsets::{CommittedOffsets, OffsetCommit, OffsetCommitDecision, OffsetCommitPartition};
 pub use pending_offsets::PendingOffsets;
-pub use record::{CommittedOffset, GroupMetadata, GroupRecord, MemberMetadata};
-pub use view::{GroupDescription, MemberDescription};
+pub use record::{
+    AssignedPartitions, ClassicSubscription, CommittedOffset, ConsumerRecord, CurrentAssignment, GroupEpoch,
+    GroupMetadata, GroupRecord, MemberMetadata, Partitions, ResolvedRegex, Subscription, TargetEpoch,
+};
+pub use view::{
+    ConsumerGroupDescription, ConsumerMemberDescription, GroupDescription, GroupState, GroupType, MemberDescription,
+};
 
 /// The member id of somebody who has none yet.
 pub const UNKNOWN_MEMBER_ID: &str = "";
@@ -48,6 +62,12 @@ pub const UNKNOWN_MEMBER_ID: &str = "";
 pub const CONSUMER_PROTOCOL_TYPE: &str = "consumer";
 
 #[cfg(test)]
+mod consumer_properties;
+#[cfg(test)]
+mod consumer_script_tests;
+#[cfg(test)]
 mod properties;
 #[cfg(test)]
 mod script_tests;
+#[cfg(test)]
+mod test_world;

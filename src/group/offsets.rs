@@ -13,8 +13,10 @@ pub struct OffsetCommit {
     pub member_id: String,
     /// Set by a static member.
     pub group_instance_id: Option<String>,
-    /// The generation the member believes in; -1 for a simple consumer.
+    /// The generation or member epoch the member believes in; -1 for a simple consumer.
     pub generation: i32,
+    /// True from version 9 on, and for offsets of transactions: the client knows what a stale member epoch is.
+    pub knows_member_epochs: bool,
     /// Version 2 to 4 only: a retention time of the client's own.
     pub retention_time_ms: Option<i64>,
     /// Partitions that exist and that the client may read.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::test_world::{self, TestTopics};
 use super::*;
 use crate::model::{ErrorCode, Monotonic, TopicId, Uuid, Wall};
 
@@ -190,6 +191,7 @@ impl World {
             member_id: member_id.clone(),
             group_instance_id: None,
             generation,
+            knows_member_epochs: true,
             retention_time_ms: None,
             partitions: vec![partition],
         };
@@ -236,7 +238,8 @@ impl World {
             self.group.replay(record);
         }
         assert_eq!(self.group.offsets(), &offsets);
-        let effects = self.group.on_loaded(&self.config, self.now());
+        let effects =
+            self.group.on_loaded(&test_world::circumstances(&TestTopics::default(), &self.config, self.now()));
         self.owners.clear();
         self.execute(effects);
     }
@@ -296,6 +299,7 @@ impl World {
             let (key, kept) = match &record {
                 GroupRecord::Metadata(value) => ("group".to_owned(), value.is_some()),
                 GroupRecord::Offset { topic, partition, value } => (format!("{topic}-{partition}"), value.is_some()),
+                GroupRecord::Consumer(record) => panic!("a classic group writes no {record:?}"),
             };
             if kept {
                 self.log.insert(key, record)

@@ -2,10 +2,12 @@
 //!
 //! This module knows what they say; how they look as bytes is the coordinator's business.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::{MemberState, Protocol};
 use crate::model::{Offset, TopicId, Wall};
 
 /// One record of a group. A missing value is a tombstone.
@@ -22,6 +24,127 @@ pub enum GroupRecord {
         /// What was committed.
         value: Option<CommittedOffset>,
     },
+    /// A group of the consumer protocol (KIP-848), piece by piece.
+    Consumer(ConsumerRecord),
+}
+
+/// One record of a group of the consumer protocol. A missing value is a tombstone.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConsumerRecord {
+    /// The group itself (Kafka's ConsumerGroupMetadata).
+    Epoch(Option<GroupEpoch>),
+    /// What a member is and wants (Kafka's ConsumerGroupMemberMetadata).
+    Subscription {
+        /// Whose.
+        member_id: Arc<str>,
+        /// What it is and wants.
+        value: Option<Arc<Subscription>>,
+    },
+    /// The group epoch that the target assignment is for (Kafka's ConsumerGroupTargetAssignmentMetadata).
+    TargetEpoch(Option<TargetEpoch>),
+    /// What a member shall own in the end (Kafka's ConsumerGroupTargetAssignmentMember).
+    Target {
+        /// Whose.
+        member_id: Arc<str>,
+        /// The partitions.
+        value: Option<Arc<Partitions>>,
+    },
+    /// What a member owns now (Kafka's ConsumerGroupCurrentMemberAssignment).
+    Current {
+        /// Whose.
+        member_id: Arc<str>,
+        /// Its epoch and partitions.
+        value: Option<Arc<CurrentAssignment>>,
+    },
+    /// The topics that a regular expression stands for (Kafka's ConsumerGroupRegularExpression).
+    Regex {
+        /// As the members wrote it.
+        regex: Arc<str>,
+        /// What it stands for.
+        value: Option<Arc<ResolvedRegex>>,
+    },
+}
+
+/// Partitions by topic and index.
+pub type Partitions = BTreeSet<(TopicId, i32)>;
+
+/// Partitions with the member epoch at which each was given to its member.
+pub type AssignedPartitions = BTreeMap<(TopicId, i32), i32>;
+
+/// A group of the consumer protocol as a whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct GroupEpoch {
+    /// Rises whenever the target assignment has to be made anew.
+    pub epoch: i32,
+    /// Of the subscribed topics and their partitions; 0 for none. Another hash means another assignment.
+    pub metadata_hash: i64,
+}
+
+/// For which group epoch the target assignment was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TargetEpoch {
+    /// A group epoch.
+    pub epoch: i32,
+    /// When it was made; the epoch's begin of time in records before Kafka 4.3.
+    pub made_at: Wall,
+}
+
+/// What a member of the consumer protocol is and wants.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Subscription {
+    /// Set for a static member.
+    pub instance_id: Option<String>,
+    /// Where it runs.
+    pub rack_id: Option<String>,
+    /// Client id of its last request that changed something.
+    pub client_id: String,
+    /// Address of that request, as Kafka writes it: `/127.0.0.1`.
+    pub client_host: String,
+    /// Topics by name; they need not exist.
+    pub topics: BTreeSet<String>,
+    /// Topics by a regular expression.
+    pub regex: Option<Arc<str>>,
+    /// How long it may take to give up partitions, in milliseconds.
+    pub rebalance_timeout_ms: i32,
+    /// The assignor it would like.
+    pub assignor: Option<String>,
+    /// Set for a member that speaks the classic protocol.
+    pub classic: Option<ClassicSubscription>,
+}
+
+/// What only a member of the classic protocol has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClassicSubscription {
+    /// How long it may be silent.
+    pub session_timeout_ms: i32,
+    /// What it supports, best first.
+    pub protocols: Vec<Protocol>,
+}
+
+/// What a member of the consumer protocol owns.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct CurrentAssignment {
+    /// The epoch the member is told, and expected to come with.
+    pub epoch: i32,
+    /// The one before: the member comes with it when our answer was lost.
+    pub previous_epoch: i32,
+    /// How far it has come on its way to its target.
+    pub state: MemberState,
+    /// What it owns and may keep.
+    pub assigned: AssignedPartitions,
+    /// What it has to give up, and owns until it says that it has.
+    pub revoking: AssignedPartitions,
+}
+
+/// The topics that a regular expression stood for at one time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ResolvedRegex {
+    /// Their names.
+    pub topics: BTreeSet<String>,
+    /// Of the metadata it was resolved with.
+    pub version: i64,
+    /// When.
+    pub resolved_at: Wall,
 }
 
 /// A group as of one generation.

@@ -11,6 +11,7 @@ use std::path::Path;
 use bytes::Bytes;
 use goldenscript::{ArgumentConsumer, Command, Context, Runner};
 
+use super::test_world::{self, TestTopics};
 use super::*;
 use crate::model::{ErrorCode, Monotonic, ProducerId, TopicId, Uuid, Wall};
 use crate::record::TransactionResult;
@@ -167,6 +168,7 @@ impl Script {
             member_id: args.next_pos().unwrap_or_default().to_owned(),
             group_instance_id: args.take_key("instance").map(str::to_owned),
             generation: number(args, "gen", -1)?,
+            knows_member_epochs: true,
             retention_time_ms: args.take_key("retention").map(str::parse).transpose()?,
             partitions: Vec::new(),
         };
@@ -309,7 +311,8 @@ impl Script {
         for record in self.log.values().cloned() {
             self.group.replay(record);
         }
-        let effects = self.group.on_loaded(&self.config, self.now());
+        let effects =
+            self.group.on_loaded(&test_world::circumstances(&TestTopics::default(), &self.config, self.now()));
         self.execute(effects);
     }
 
@@ -362,6 +365,7 @@ impl Script {
             let (key, kept) = match &record {
                 GroupRecord::Metadata(value) => ("group".to_owned(), value.is_some()),
                 GroupRecord::Offset { topic, partition, value } => (format!("{topic}-{partition}"), value.is_some()),
+                GroupRecord::Consumer(record) => panic!("a classic group writes no {record:?}"),
             };
             if kept {
                 self.log.insert(key, record);
@@ -499,5 +503,6 @@ fn note_text(note: &Note) -> String {
         Note::MemberRemoved { member_id, reason, .. } => format!("removed {member_id}: {reason}"),
         Note::AssignmentMissing { members } => format!("nothing assigned to {}", members.join(",")),
         Note::AppendFailed { error } => format!("append failed: {}", error.name()),
+        other => format!("{other:?}"),
     }
 }

@@ -125,6 +125,12 @@ impl ClusterImage {
         self.topic_ids.values().filter_map(|id| self.topics.get(id))
     }
 
+    /// True when both have the same topics with the same numbers of partitions. Cheap: it asks whether the one was
+    /// made from the other without a change of these; it may say no where a comparison would say yes.
+    pub fn has_same_topics(&self, other: &Self) -> bool {
+        self.topic_ids.ptr_eq(&other.topic_ids) && self.partition_count == other.partition_count
+    }
+
     /// How many topics there are.
     pub fn topic_count(&self) -> usize {
         self.topics.len()

@@ -4,7 +4,14 @@
 //! |-------------|-----------------------|------------------------|
 //! | 0, 1        | [`OffsetCommitKey`]   | [`OffsetCommitValue`]  |
 //! | 2           | [`GroupMetadataKey`]  | [`GroupMetadataValue`] |
-//! | 3 and above | other kinds of groups | -                      |
+//! | 3           | [`ConsumerGroupMetadataKey`] | [`ConsumerGroupMetadataValue`] |
+//! | 5           | [`ConsumerGroupMemberMetadataKey`] | [`ConsumerGroupMemberMetadataValue`] |
+//! | 6           | [`ConsumerGroupTargetAssignmentMetadataKey`] | [`ConsumerGroupTargetAssignmentMetadataValue`] |
+//! | 7           | [`ConsumerGroupTargetAssignmentMemberKey`] | [`ConsumerGroupTargetAssignmentMemberValue`] |
+//! | 8           | [`ConsumerGroupCurrentMemberAssignmentKey`] | [`ConsumerGroupCurrentMemberAssignmentValue`] |
+//! | 16          | [`ConsumerGroupRegularExpressionKey`] | [`ConsumerGroupRegularExpressionValue`] |
+//! | 4           | partitions of the subscribed topics, before Kafka 4.1 | - |
+//! | others      | share and streams groups | -                   |
 //!
 //! Each begins with its version as an INT16. A record without a value (a tombstone) deletes what its
 //! key names. Persisted, keep stable.
@@ -12,7 +19,6 @@
 use bytes::Bytes;
 
 use super::error::DecodeError;
-use super::message::Message;
 use super::reader::Reader;
 use super::schema::schema;
 use super::versioned::decode_with_version;
@@ -68,6 +74,118 @@ schema! {
         subscription: Bytes [0..],
         assignment: Bytes [0..],
     }
+
+    /// Names a group of the consumer protocol.
+    message ConsumerGroupMetadataKey (versions 3..=3) {
+        group: String [3..],
+    }
+
+    /// A group of the consumer protocol.
+    message ConsumerGroupMetadataValue (versions 0..=0, flexible 0..) {
+        epoch: i32 [0..],
+        /// Of the subscribed topics; since Kafka 4.1 (KIP-1101).
+        metadata_hash: i64 [0.., tag 0],
+    }
+
+    /// Names a member of a group of the consumer protocol.
+    message ConsumerGroupMemberMetadataKey (versions 5..=5) {
+        group: String [5..],
+        member_id: String [5..],
+    }
+
+    /// What a member is and wants.
+    message ConsumerGroupMemberMetadataValue (versions 0..=0, flexible 0..) {
+        instance_id: Option<String> [0.., null 0..],
+        rack_id: Option<String> [0.., null 0..],
+        client_id: String [0..],
+        client_host: String [0..],
+        subscribed_topic_names: Vec<String> [0..],
+        subscribed_topic_regex: Option<String> [0.., null 0..],
+        /// Milliseconds.
+        rebalance_timeout_ms: i32 [0.., default -1],
+        server_assignor: Option<String> [0.., null 0..],
+        classic_member_metadata: Option<ClassicMemberMetadata> [0.., null 0.., tag 0],
+    }
+
+    /// What only a member of the classic protocol has.
+    struct ClassicMemberMetadata {
+        /// Milliseconds.
+        session_timeout_ms: i32 [0..],
+        supported_protocols: Vec<ClassicProtocol> [0..],
+    }
+
+    /// One protocol that a classic member supports.
+    struct ClassicProtocol {
+        name: String [0..],
+        metadata: Bytes [0..],
+    }
+
+    /// Names a group's target assignment.
+    message ConsumerGroupTargetAssignmentMetadataKey (versions 6..=6) {
+        group: String [6..],
+    }
+
+    /// The group epoch that a target assignment is for.
+    message ConsumerGroupTargetAssignmentMetadataValue (versions 0..=0, flexible 0..) {
+        assignment_epoch: i32 [0..],
+        /// Milliseconds since the Unix epoch; since Kafka 4.3 (KIP-1263).
+        assignment_timestamp: i64 [0.., tag 0],
+    }
+
+    /// Names a member's target assignment.
+    message ConsumerGroupTargetAssignmentMemberKey (versions 7..=7) {
+        group: String [7..],
+        member_id: String [7..],
+    }
+
+    /// What a member shall own.
+    message ConsumerGroupTargetAssignmentMemberValue (versions 0..=0, flexible 0..) {
+        topic_partitions: Vec<TargetTopicPartitions> [0..],
+    }
+
+    /// Partitions of one topic.
+    struct TargetTopicPartitions {
+        topic_id: Uuid [0..],
+        partitions: Vec<i32> [0..],
+    }
+
+    /// Names a member's current assignment.
+    message ConsumerGroupCurrentMemberAssignmentKey (versions 8..=8) {
+        group: String [8..],
+        member_id: String [8..],
+    }
+
+    /// What a member owns.
+    message ConsumerGroupCurrentMemberAssignmentValue (versions 0..=0, flexible 0..) {
+        member_epoch: i32 [0..],
+        previous_member_epoch: i32 [0..],
+        state: i8 [0..],
+        assigned_partitions: Vec<CurrentTopicPartitions> [0..],
+        partitions_pending_revocation: Vec<CurrentTopicPartitions> [0..],
+    }
+
+    /// Partitions of one topic, with the member epochs at which they were given.
+    struct CurrentTopicPartitions {
+        topic_id: Uuid [0..],
+        partitions: Vec<i32> [0..],
+        /// As many as partitions; since Kafka 4.3 (KIP-1251).
+        assignment_epochs: Option<Vec<i32>> [0.., null 0.., tag 0],
+    }
+
+    /// Names a regular expression that members of a group subscribe to.
+    message ConsumerGroupRegularExpressionKey (versions 16..=16) {
+        group: String [16..],
+        regular_expression: String [16..],
+    }
+
+    /// The topics that a regular expression stands for.
+    message ConsumerGroupRegularExpressionValue (versions 0..=0, flexible 0..) {
+        topics: Vec<String> [0..],
+        /// Of the metadata it was resolved with.
+        version: i64 [0..],
+        /// Milliseconds since the Unix epoch.
+        timestamp: i64 [0..],
+    }
 }
 
 /// What a key in `__consumer_offsets` names.
@@ -77,6 +195,18 @@ pub enum GroupRecordKey {
     OffsetCommit(OffsetCommitKey),
     /// A classic group.
     GroupMetadata(GroupMetadataKey),
+    /// A group of the consumer protocol.
+    ConsumerGroupMetadata(ConsumerGroupMetadataKey),
+    /// What a member is and wants.
+    ConsumerGroupMember(ConsumerGroupMemberMetadataKey),
+    /// The epoch of the target assignment.
+    ConsumerGroupTargetMetadata(ConsumerGroupTargetAssignmentMetadataKey),
+    /// What a member shall own.
+    ConsumerGroupTarget(ConsumerGroupTargetAssignmentMemberKey),
+    /// What a member owns.
+    ConsumerGroupCurrent(ConsumerGroupCurrentMemberAssignmentKey),
+    /// What a regular expression stands for.
+    ConsumerGroupRegex(ConsumerGroupRegularExpressionKey),
     /// A kind of record that has no schema here, by the version of its key.
     Other(i16),
 }
@@ -85,12 +215,16 @@ impl GroupRecordKey {
     /// Reads a key of any kind.
     pub fn decode(key: &Bytes) -> Result<Self, DecodeError> {
         let version = Reader::new(key).int16()?;
-        if OffsetCommitKey::VERSIONS.contains(&version) {
-            decode_with_version(key).map(Self::OffsetCommit)
-        } else if GroupMetadataKey::VERSIONS.contains(&version) {
-            decode_with_version(key).map(Self::GroupMetadata)
-        } else {
-            Ok(Self::Other(version))
+        match version {
+            0 | 1 => decode_with_version(key).map(Self::OffsetCommit),
+            2 => decode_with_version(key).map(Self::GroupMetadata),
+            3 => decode_with_version(key).map(Self::ConsumerGroupMetadata),
+            5 => decode_with_version(key).map(Self::ConsumerGroupMember),
+            6 => decode_with_version(key).map(Self::ConsumerGroupTargetMetadata),
+            7 => decode_with_version(key).map(Self::ConsumerGroupTarget),
+            8 => decode_with_version(key).map(Self::ConsumerGroupCurrent),
+            16 => decode_with_version(key).map(Self::ConsumerGroupRegex),
+            other => Ok(Self::Other(other)),
         }
     }
 }
@@ -112,7 +246,7 @@ mod tests {
         assert_eq!(bytes.as_ref(), b"\x00\x02\x00\x01g");
         assert_eq!(GroupRecordKey::decode(&bytes), Ok(GroupRecordKey::GroupMetadata(key)));
 
-        assert_eq!(GroupRecordKey::decode(&Bytes::from_static(&[0, 3, 9])), Ok(GroupRecordKey::Other(3)));
+        assert_eq!(GroupRecordKey::decode(&Bytes::from_static(&[0, 4, 9])), Ok(GroupRecordKey::Other(4)));
         assert!(GroupRecordKey::decode(&Bytes::from_static(&[0])).is_err());
         assert!(GroupRecordKey::decode(&Bytes::from_static(&[0, 2, 0, 1, b'g', 0])).is_err());
     }

@@ -29,7 +29,13 @@ pub use frame::{
     EncodedFrame, FRAME_LENGTH_SIZE, decode_response, encode_request, encode_response, encode_response_into,
 };
 pub use group_records::{
-    GroupMetadataKey, GroupMetadataValue, GroupRecordKey, MemberMetadata, OffsetCommitKey, OffsetCommitValue,
+    ClassicMemberMetadata, ClassicProtocol, ConsumerGroupCurrentMemberAssignmentKey,
+    ConsumerGroupCurrentMemberAssignmentValue, ConsumerGroupMemberMetadataKey, ConsumerGroupMemberMetadataValue,
+    ConsumerGroupMetadataKey, ConsumerGroupMetadataValue, ConsumerGroupRegularExpressionKey,
+    ConsumerGroupRegularExpressionValue, ConsumerGroupTargetAssignmentMemberKey,
+    ConsumerGroupTargetAssignmentMemberValue, ConsumerGroupTargetAssignmentMetadataKey,
+    ConsumerGroupTargetAssignmentMetadataValue, CurrentTopicPartitions, GroupMetadataKey, GroupMetadataValue,
+    GroupRecordKey, MemberMetadata, OffsetCommitKey, OffsetCommitValue, TargetTopicPartitions,
 };
 pub use header::{RequestHeader, ResponseHeader};
 pub use message::{Message, Request};

@@ -5,6 +5,7 @@
 //! clients would ask for ever), 5 has static members (KIP-345), 6 is flexible, 7 answers the protocol type
 //! (KIP-559), 8 has a reason for the log (KIP-800), 9 can tell a leader not to assign (KIP-814).
 
+use crate::broker::client_host::client_host;
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
 use crate::group::{JoinGroup, JoinReply, JoinReplyMember, Protocol, Token};
@@ -37,7 +38,7 @@ fn join(token: Token, call: &Call, request: JoinGroupRequest) -> JoinGroup {
         random_id: random_id(rand::random()),
         group_instance_id: request.group_instance_id,
         client_id: call.client_id.clone().unwrap_or_default(),
-        client_host: format!("/{}", call.client.peer.ip().to_canonical()),
+        client_host: client_host(&call.client),
         session_timeout_ms: request.session_timeout_ms,
         rebalance_timeout_ms: if own_timeout { request.rebalance_timeout_ms } else { request.session_timeout_ms },
         protocol_type: request.protocol_type,

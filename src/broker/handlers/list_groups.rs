@@ -2,15 +2,12 @@
 //!
 //! Lists the groups that this broker coordinates; a client asks every broker. Version 3 is flexible, 4 has states and
 //! a filter by them (KIP-518), 5 types and a filter by them (KIP-848). Names in filters may be in any case, unknown
-//! ones match nothing. All groups here are classic ones.
+//! ones match nothing.
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
 use crate::coordinator;
 use crate::protocol::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
-
-/// The type of all groups here.
-const CLASSIC: &str = "classic";
 
 /// Lists groups.
 pub async fn handle(context: &Context, _: Call, request: ListGroupsRequest) -> ListGroupsResponse {
@@ -19,7 +16,7 @@ pub async fn handle(context: &Context, _: Call, request: ListGroupsRequest) -> L
         Err(error_code) => return ListGroupsResponse { error_code, ..ListGroupsResponse::default() },
     };
     let is_wanted = |group: &coordinator::ListedGroup| {
-        passes(&request.states_filter, group.state.name()) && passes(&request.types_filter, CLASSIC)
+        passes(&request.states_filter, group.state.name()) && passes(&request.types_filter, group.group_type.name())
     };
     let mut groups: Vec<_> = groups.into_iter().filter(is_wanted).map(listed).collect();
     groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
@@ -36,6 +33,6 @@ fn listed(group: coordinator::ListedGroup) -> ListedGroup {
         group_id: group.group_id,
         protocol_type: group.protocol_type,
         group_state: group.state.name().to_owned(),
-        group_type: CLASSIC.to_owned(),
+        group_type: group.group_type.name().to_owned(),
     }
 }

@@ -3,8 +3,8 @@
 //! Commits offsets of a member of the current generation, or of a simple consumer (generation -1, no member id)
 //! while the group has no members. The answer comes when they are committed to the log. Versions 2 to 4 may set a
 //! retention time, 6 has leader epochs (KIP-320), 7 static members (KIP-345), 8 is flexible, 9 answers
-//! GROUP_ID_NOT_FOUND where earlier ones said ILLEGAL_GENERATION (KIP-848), 10 names topics by id. Groups of the
-//! consumer protocol (KIP-848) are not served.
+//! GROUP_ID_NOT_FOUND where earlier ones said ILLEGAL_GENERATION and is for members of the consumer protocol, which bring
+//! their member epoch (KIP-848), 10 names topics by id.
 
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ use crate::protocol::messages::{
 };
 
 const GROUP_ID_NOT_FOUND: i16 = 9;
+const MEMBER_EPOCHS: i16 = 9;
 const TOPIC_IDS: i16 = 10;
 /// "The broker's own retention."
 const NO_RETENTION_TIME: i64 = -1;
@@ -82,6 +83,7 @@ async fn commit(
         member_id: request.member_id.clone(),
         group_instance_id: request.group_instance_id.clone(),
         generation: request.generation_id_or_member_epoch,
+        knows_member_epochs: call.api_version >= MEMBER_EPOCHS,
         retention_time_ms: Some(request.retention_time_ms).filter(|&ms| ms != NO_RETENTION_TIME),
         partitions,
     };

@@ -4,7 +4,7 @@
 //! nothing. From version 2 on a missing list of topics asks for all of them, and there is an error of the whole
 //! answer; 5 has leader epochs (KIP-320), 6 is flexible, 7 can insist on offsets that no open transaction may change
 //! (KIP-447): one that may is UNSTABLE_OFFSET_COMMIT. Version 8 asks for many groups (KIP-709), 9 names a member
-//! (KIP-848; classic groups do not look at it), 10 names topics by id.
+//! (KIP-848; its epoch must be current, which classic groups do not ask), 10 names topics by id.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,6 +49,15 @@ pub async fn handle(context: &Context, call: Call, request: OffsetFetchRequest) 
     unbatched(version, asked.unwrap_or_default(), fetch(context, version, group, request.require_stable).await)
 }
 
+/// Who asks for which group's offsets.
+#[derive(Clone, Copy)]
+struct Asker<'a> {
+    group_id: &'a str,
+    /// Member id and epoch, if it says so.
+    member: (Option<&'a str>, i32),
+    require_stable: bool,
+}
+
 async fn fetch(
     context: &Context,
     version: i16,
@@ -56,10 +65,11 @@ async fn fetch(
     require_stable: bool,
 ) -> OffsetFetchResponseGroup {
     let image = context.image();
-    let OffsetFetchRequestGroup { group_id, topics, .. } = group;
+    let OffsetFetchRequestGroup { group_id, topics, member_id, member_epoch } = group;
+    let asker = Asker { group_id: &group_id, member: (member_id.as_deref(), member_epoch), require_stable };
     let fetched = match topics {
-        None => fetch_all(context, &image, version, &group_id, require_stable).await,
-        Some(topics) => fetch_some(context, &image, version, &group_id, topics, require_stable).await,
+        None => fetch_all(context, &image, version, asker).await,
+        Some(topics) => fetch_some(context, &image, version, asker, topics).await,
     };
     match fetched {
         Ok(topics) => OffsetFetchResponseGroup { group_id, topics, error_code: ErrorCode::None },
@@ -71,11 +81,10 @@ async fn fetch_all(
     context: &Context,
     image: &ClusterImage,
     version: i16,
-    group_id: &str,
-    require_stable: bool,
+    asker: Asker<'_>,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let mut by_topic: BTreeMap<Arc<str>, OffsetFetchResponseTopics> = BTreeMap::new();
-    for fetched in context.groups.fetch_offsets(group_id, &OffsetsOf::All).await? {
+    for fetched in context.groups.fetch_offsets(asker.group_id, asker.member, &OffsetsOf::All).await? {
         let Some(offset) = &fetched.offset else { continue };
         let current = image.topic_id(&fetched.topic);
         let committed_for = Some(offset.topic_id).filter(|id| id.0 != Uuid::ZERO);
@@ -89,7 +98,7 @@ async fn fetch_all(
             topic_id: topic_id.unwrap_or_default().0,
             partitions: Vec::new(),
         });
-        topic.partitions.push(found(&fetched, require_stable));
+        topic.partitions.push(found(&fetched, asker.require_stable));
     }
     Ok(by_topic.into_values().collect())
 }
@@ -98,9 +107,8 @@ async fn fetch_some(
     context: &Context,
     image: &ClusterImage,
     version: i16,
-    group_id: &str,
+    asker: Asker<'_>,
     topics: Vec<OffsetFetchRequestTopics>,
-    require_stable: bool,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let mut wanted = Vec::new();
     for topic in &topics {
@@ -108,14 +116,15 @@ async fn fetch_some(
             wanted.extend(topic.partition_indexes.iter().map(|&partition| (name.clone(), id, partition)));
         }
     }
-    let mut fetched = context.groups.fetch_offsets(group_id, &OffsetsOf::Partitions(wanted)).await?.into_iter();
+    let wanted = OffsetsOf::Partitions(wanted);
+    let mut fetched = context.groups.fetch_offsets(asker.group_id, asker.member, &wanted).await?.into_iter();
     let mut answers = Vec::with_capacity(topics.len());
     for topic in topics {
         let is_known = identify(image, version, &topic).is_some();
         let answer = |&index: &i32| match is_known {
             true => fetched
                 .next()
-                .map_or_else(|| nothing(index, ErrorCode::None), |fetched| found(&fetched, require_stable)),
+                .map_or_else(|| nothing(index, ErrorCode::None), |fetched| found(&fetched, asker.require_stable)),
             false => nothing(index, ErrorCode::UnknownTopicId),
         };
         let partitions = topic.partition_indexes.iter().map(answer).collect();

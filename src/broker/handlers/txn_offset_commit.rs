@@ -74,6 +74,7 @@ async fn commit(
     let producer = Producer { id: ProducerId(request.producer_id), epoch: ProducerEpoch(request.producer_epoch) };
     let guard = verify(context, call.api_version, request, producer).await?;
     let commit = OffsetCommit {
+        knows_member_epochs: true,
         member_id: request.member_id.clone(),
         group_instance_id: request.group_instance_id.clone(),
         generation: request.generation_id,

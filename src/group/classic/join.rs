@@ -5,8 +5,6 @@ use super::{ClassicGroup, Replacement, State, Step};
 use crate::group::{AppendId, JoinGroup, JoinReply, JoinReplyMember, Protocol, Reply, UNKNOWN_MEMBER_ID};
 use crate::model::ErrorCode;
 
-/// How much of a client's own name gets into its member id, which must stay below the 32,767 bytes of a string.
-const MEMBER_ID_PREFIX_CHARACTERS_MAX: usize = 1024;
 /// How long a new member's JoinGroup may wait. It cannot send heartbeats yet, and its connection is not read
 /// while the request waits, so that nothing else would ever tell us that it is gone.
 const NEW_MEMBER_JOIN_TIMEOUT_MS: u64 = 5 * 60 * 1000;
@@ -74,9 +72,7 @@ impl ClassicGroup {
     }
 
     fn join_new_member(&mut self, request: JoinGroup, step: &mut Step) {
-        let prefix = request.group_instance_id.as_deref().unwrap_or(&request.client_id);
-        let prefix: String = prefix.chars().take(MEMBER_ID_PREFIX_CHARACTERS_MAX).collect();
-        let member_id = format!("{prefix}-{}", request.random_id);
+        let member_id = request.new_member_id();
         let replaced = request.group_instance_id.as_deref().and_then(|id| self.members.static_member(id));
         if let Some(replaced) = replaced.map(str::to_owned) {
             self.replace_static_member(&replaced, member_id, request, step);

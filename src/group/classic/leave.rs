@@ -1,6 +1,7 @@
 //! LeaveGroup, and members that go without a word.
 
 use super::{ClassicGroup, State, Step};
+use crate::group::consumer::seconds;
 use crate::group::{
     JoinReply, LeaveGroup, LeaveReply, LeaveReplyMember, LeavingMember, Note, Reply, SyncReply, Token,
     UNKNOWN_MEMBER_ID,
@@ -106,8 +107,9 @@ impl ClassicGroup {
             member.session_deadline = None;
             return;
         }
-        self.drop_member(member_id, "its session expired", step);
-        self.rebalance_or_complete_join(&format!("the session of {member_id} expired"), step);
+        let reason = format!("session timed out after {}", seconds(member.session_timeout_ms));
+        self.drop_member(member_id, &reason, step);
+        self.rebalance_or_complete_join(&format!("{member_id} left: {reason}"), step);
     }
 
     pub(super) fn on_resign(&mut self, error: ErrorCode, step: &mut Step) {

@@ -19,16 +19,16 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub(super) use member::Member;
 pub(super) use members::Members;
 use rebalance::JoinDeadline;
 
-use super::subscription::subscribed_topics;
+use super::consumer_protocol::subscribed_topics;
 use super::{
     AppendId, CONSUMER_PROTOCOL_TYPE, Effect, Event, GroupConfig, GroupMetadata, GroupRecord, Heartbeat,
     MemberMetadata, Note, Now, Protocol, Reply, Token,
 };
 use crate::model::{ErrorCode, Monotonic, Wall};
-use member::Member;
 
 /// The state of a classic group. The transition table is in the module's header.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -173,6 +173,56 @@ impl ClassicGroup {
         group.members.restore_leader(record.leader);
         group.subscribed_topics = group.compute_subscribed_topics();
         group
+    }
+
+    /// An empty group whose appends are numbered from here on.
+    pub(super) fn with_next_append(next_append: u64) -> Self {
+        Self { next_append, ..Self::default() }
+    }
+
+    /// The number of its next append.
+    pub(super) fn next_append(&self) -> u64 {
+        self.next_append
+    }
+
+    /// The group that is left of one of the consumer protocol; its members rebalance at once.
+    pub(super) fn downgraded(
+        members: Vec<(MemberMetadata, Vec<Protocol>)>,
+        generation: i32,
+        next_append: u64,
+        config: &GroupConfig,
+        now: Now,
+    ) -> (Self, Vec<Effect>) {
+        let mut group = Self {
+            state: State::Stable,
+            state_since: Some(now.wall),
+            generation,
+            protocol_type: Some(CONSUMER_PROTOCOL_TYPE.to_owned()),
+            persisted: true,
+            ..Self::with_next_append(next_append)
+        };
+        for (record, protocols) in members {
+            group.members.insert(Member { protocols, ..restored_member(record, "") });
+        }
+        group.protocol = group.members.select_protocol();
+        group.subscribed_topics = group.compute_subscribed_topics();
+        let mut effects = group.on_loaded(config, now);
+        let mut step = Step { config, now, effects: Vec::new() };
+        if group.state == State::Stable {
+            group.prepare_rebalance("the last member of the consumer protocol left", &mut step);
+        }
+        effects.append(&mut step.effects);
+        (group, effects)
+    }
+
+    /// The record of the group as it is.
+    pub(super) fn record(&self) -> GroupMetadata {
+        self.to_record(None)
+    }
+
+    /// True when the log may hold a record of it.
+    pub(super) fn is_persisted(&self) -> bool {
+        self.persisted
     }
 
     /// Starts the sessions of members that were read from the log.

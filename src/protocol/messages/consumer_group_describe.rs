@@ -1,6 +1,7 @@
 //! ConsumerGroupDescribe: state and members of groups of the consumer protocol (KIP-848).
 //!
-//! Version 1 tells classic members from others (KIP-1099).
+//! Version 1 tells classic members from others (KIP-1099). Tagged fields from 10000 on are our own: a client that sets
+//! the one of the request gets those of the answer.
 
 use crate::model::{ErrorCode, Uuid};
 use crate::protocol::schema::schema;
@@ -10,6 +11,8 @@ schema! {
     message ConsumerGroupDescribeRequest (versions 0..=1, flexible 0..) {
         group_ids: Vec<String> [0..],
         include_authorized_operations: bool [0..],
+        /// Ours: asks for the reason of the last rebalance.
+        include_last_rebalance: bool [0.., tag 10000],
     }
 
     /// The groups described.
@@ -29,6 +32,10 @@ schema! {
         assignor_name: String [0..],
         members: Vec<ConsumerGroupDescribeMember> [0..],
         authorized_operations: i32 [0.., default i32::MIN],
+        /// Ours: milliseconds since the Unix epoch; 0 when it is not known.
+        last_rebalance_at: i64 [0.., tag 10000],
+        /// Ours: who caused it and how.
+        last_rebalance_reason: String [0.., tag 10001],
     }
 
     /// A member of a group.

@@ -1,0 +1,8 @@
+//! How Kafka writes where a member of a group runs.
+
+use super::dispatch::Client;
+
+/// The peer's address: `/127.0.0.1`.
+pub fn client_host(client: &Client) -> String {
+    format!("/{}", client.peer.ip().to_canonical())
+}
