@@ -246,6 +246,55 @@ pub struct GroupConfig {
     pub offsets_topic_replication_factor: i16,
     /// `offsets.topic.segment.bytes`.
     pub offsets_topic_segment_bytes: u64,
+    /// For groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
+}
+
+/// Groups of the consumer protocol (KIP-848). Three numbers are a default with the least and the most that a group
+/// may set in its place.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumerGroupConfig {
+    /// True when `group.coordinator.rebalance.protocols` has `consumer`.
+    pub enabled: bool,
+    /// `group.consumer.session.timeout.ms`, `min` and `max`.
+    pub session_timeout_ms: [i32; 3],
+    /// `group.consumer.heartbeat.interval.ms`, `min` and `max`.
+    pub heartbeat_interval_ms: [i32; 3],
+    /// `group.consumer.assignment.interval.ms`, `min` and `max`.
+    pub assignment_interval_ms: [i32; 3],
+    /// `group.consumer.max.size`.
+    pub max_size: usize,
+    /// `group.consumer.assignors`.
+    pub assignors: Vec<String>,
+    /// `group.consumer.migration.policy`.
+    pub migration_policy: String,
+}
+
+impl ConsumerGroupConfig {
+    fn resolve(layers: Layers<'_>) -> Self {
+        let bounded = |[name, min, max]: [&str; 3]| [layers.int(name), layers.int(min), layers.int(max)];
+        Self {
+            enabled: layers.list("group.coordinator.rebalance.protocols").iter().any(|name| name == "consumer"),
+            session_timeout_ms: bounded([
+                "group.consumer.session.timeout.ms",
+                "group.consumer.min.session.timeout.ms",
+                "group.consumer.max.session.timeout.ms",
+            ]),
+            heartbeat_interval_ms: bounded([
+                "group.consumer.heartbeat.interval.ms",
+                "group.consumer.min.heartbeat.interval.ms",
+                "group.consumer.max.heartbeat.interval.ms",
+            ]),
+            assignment_interval_ms: bounded([
+                "group.consumer.assignment.interval.ms",
+                "group.consumer.min.assignment.interval.ms",
+                "group.consumer.max.assignment.interval.ms",
+            ]),
+            max_size: usize::try_from(layers.size("group.consumer.max.size")).unwrap_or(usize::MAX),
+            assignors: layers.list("group.consumer.assignors"),
+            migration_policy: layers.text("group.consumer.migration.policy").unwrap_or_default(),
+        }
+    }
 }
 
 impl GroupConfig {
@@ -266,6 +315,7 @@ impl GroupConfig {
             offsets_topic_replication_factor: i16::try_from(layers.int("offsets.topic.replication.factor"))
                 .unwrap_or(i16::MAX),
             offsets_topic_segment_bytes: layers.size("offsets.topic.segment.bytes"),
+            consumer: ConsumerGroupConfig::resolve(layers),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! What a single group may set; what it does not set comes from the broker's keys.
 
 use super::super::key::keys;
-use super::reasons::{CONSUMER, SHARE, STREAMS};
+use super::reasons::{SHARE, STREAMS};
 
 keys! {
     /// Shortest time between two assignments of the group, in milliseconds.
     Int "consumer.assignment.interval.ms" = "1000";
-        at_least(0), broker_key("group.consumer.assignment.interval.ms"), accepted(CONSUMER);
+        at_least(0), broker_key("group.consumer.assignment.interval.ms"), in_force;
     /// How often the group's members send a heartbeat, in milliseconds.
     Int "consumer.heartbeat.interval.ms" = "5000";
-        at_least(1), broker_key("group.consumer.heartbeat.interval.ms"), accepted(CONSUMER);
+        at_least(1), broker_key("group.consumer.heartbeat.interval.ms"), in_force;
     /// A member silent for this many milliseconds leaves the group.
     Int "consumer.session.timeout.ms" = "45000";
-        at_least(1), broker_key("group.consumer.session.timeout.ms"), accepted(CONSUMER);
+        at_least(1), broker_key("group.consumer.session.timeout.ms"), in_force;
     /// Shortest time between two assignments of the share group, in milliseconds.
     Int "share.assignment.interval.ms" = "1000";
         at_least(0), broker_key("group.share.assignment.interval.ms"), accepted(SHARE);

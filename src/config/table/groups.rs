@@ -1,7 +1,7 @@
 //! Consumer groups and the offsets they commit.
 
 use super::super::key::keys;
-use super::reasons::{CONSUMER, GROUP_COMMIT, THREADS};
+use super::reasons::{GROUP_COMMIT, REGEX_REFRESH, THREADS};
 
 keys! {
     /// Shortest session time-out a member may ask for, in milliseconds.
@@ -13,8 +13,8 @@ keys! {
     /// Most members a classic group may have.
     Int "group.max.size" = "2147483647"; at_least(1), in_force;
     /// Group protocols the coordinator speaks.
-    List "group.coordinator.rebalance.protocols" = "classic";
-        each_of(&["consumer", "classic", "share", "streams"]), accepted(CONSUMER);
+    List "group.coordinator.rebalance.protocols" = "classic,consumer";
+        each_of(&["consumer", "classic", "share", "streams"]), in_force;
     /// Number of threads of the group coordinator.
     Int "group.coordinator.threads" = "4"; at_least(1), high, accepted(THREADS);
     /// Number of threads for the group coordinator's background work.
@@ -44,30 +44,36 @@ keys! {
     Int "offsets.topic.compression.codec" = "0";
         high, accepted("Offsets are stored uncompressed; the records are small and soon compacted.");
     /// Assignors for groups of the consumer protocol, the first being the default.
-    List "group.consumer.assignors" = "uniform,range"; accepted(CONSUMER);
+    List "group.consumer.assignors" = "uniform,range";
+        each_of(&[
+            "uniform",
+            "range",
+            "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+            "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+        ]), in_force;
     /// Shortest time between two assignments of a group, in milliseconds.
-    Int "group.consumer.assignment.interval.ms" = "1000"; at_least(0), cluster_wide, accepted(CONSUMER);
+    Int "group.consumer.assignment.interval.ms" = "1000"; at_least(0), cluster_wide, in_force;
     /// Lower bound for a group's assignment interval, in milliseconds.
-    Int "group.consumer.min.assignment.interval.ms" = "0"; at_least(0), accepted(CONSUMER);
+    Int "group.consumer.min.assignment.interval.ms" = "0"; at_least(0), in_force;
     /// Upper bound for a group's assignment interval, in milliseconds.
-    Int "group.consumer.max.assignment.interval.ms" = "15000"; at_least(0), accepted(CONSUMER);
+    Int "group.consumer.max.assignment.interval.ms" = "15000"; at_least(0), in_force;
     /// How often members of the consumer protocol send a heartbeat, in milliseconds.
-    Int "group.consumer.heartbeat.interval.ms" = "5000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.heartbeat.interval.ms" = "5000"; at_least(1), in_force;
     /// Lower bound for a group's heartbeat interval, in milliseconds.
-    Int "group.consumer.min.heartbeat.interval.ms" = "5000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.min.heartbeat.interval.ms" = "5000"; at_least(1), in_force;
     /// Upper bound for a group's heartbeat interval, in milliseconds.
-    Int "group.consumer.max.heartbeat.interval.ms" = "15000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.max.heartbeat.interval.ms" = "15000"; at_least(1), in_force;
     /// Members of the consumer protocol silent for this many milliseconds leave the group.
-    Int "group.consumer.session.timeout.ms" = "45000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.session.timeout.ms" = "45000"; at_least(1), in_force;
     /// Lower bound for a group's session time-out, in milliseconds.
-    Int "group.consumer.min.session.timeout.ms" = "45000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.min.session.timeout.ms" = "45000"; at_least(1), in_force;
     /// Upper bound for a group's session time-out, in milliseconds.
-    Int "group.consumer.max.session.timeout.ms" = "60000"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.max.session.timeout.ms" = "60000"; at_least(1), in_force;
     /// Most members a group of the consumer protocol may have.
-    Int "group.consumer.max.size" = "2147483647"; at_least(1), accepted(CONSUMER);
+    Int "group.consumer.max.size" = "2147483647"; at_least(1), in_force;
     /// Whether groups may change between the classic and the consumer protocol.
     String "group.consumer.migration.policy" = "bidirectional";
-        one_of_ignoring_case(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), accepted(CONSUMER);
+        one_of_ignoring_case(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), in_force;
     /// How often subscriptions by pattern are resolved anew, in milliseconds.
-    Int "group.consumer.regex.refresh.interval.ms" = "600000"; at_least(10_000), internal, accepted(CONSUMER);
+    Int "group.consumer.regex.refresh.interval.ms" = "600000"; at_least(10_000), internal, accepted(REGEX_REFRESH);
 }

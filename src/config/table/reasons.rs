@@ -1,6 +1,6 @@
 //! Why some keys change nothing here, where several keys share the reason.
 
-pub(super) const CONSUMER: &str = "Groups of the consumer protocol are not served; clients use the classic protocol.";
+pub(super) const REGEX_REFRESH: &str = "Expressions are resolved anew as soon as the topics have changed.";
 pub(super) const COVERED: &str = "The metadata log is cut behind each snapshot, so it stays small by itself.";
 pub(super) const GROUP_COMMIT: &str = "Records of a group are appended as they are decided, without a buffer.";
 pub(super) const JVM_CLASS: &str = "Names a Java class, and leaving its rules out would be worse than not starting.";
