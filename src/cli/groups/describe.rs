@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::cli::exit::Failure;
 use crate::cli::output::{Cell, Output, Table, Tone};
+use crate::cli::time::iso;
 use crate::client::ClusterClient;
 use crate::client::admin::groups::{self, GroupDescription, PartitionLag};
 use crate::model::TopicPartition;
@@ -26,10 +27,20 @@ struct Described {
     state: String,
     assignor: String,
     coordinator: i32,
+    /// Only of groups of the consumer protocol.
+    group_epoch: Option<i32>,
+    assignment_epoch: Option<i32>,
+    last_rebalance: Option<Rebalance>,
     /// Records that are not read yet, in all partitions where that is known.
     lag: i64,
     partitions: Vec<Partition>,
     members: Vec<Member>,
+}
+
+#[derive(Serialize)]
+struct Rebalance {
+    at: String,
+    reason: String,
 }
 
 #[derive(Serialize)]
@@ -51,6 +62,9 @@ struct Member {
     host: String,
     topics: Vec<String>,
     assignment: Vec<String>,
+    /// Only of members of groups of the consumer protocol.
+    epoch: Option<i32>,
+    target: Option<Vec<String>>,
 }
 
 pub(super) async fn run(client: &mut ClusterClient, arguments: &Arguments, output: &Output) -> Result<(), Failure> {
@@ -93,6 +107,8 @@ fn describe(group: GroupDescription, lag: Vec<PartitionLag>) -> Described {
         host: member.client_host,
         topics: member.topics,
         assignment: member.assignment.iter().map(ToString::to_string).collect(),
+        epoch: member.target.as_ref().map(|(epoch, _)| *epoch),
+        target: member.target.map(|(_, target)| target.iter().map(ToString::to_string).collect()),
     });
     Described {
         group: group.group_id,
@@ -100,6 +116,9 @@ fn describe(group: GroupDescription, lag: Vec<PartitionLag>) -> Described {
         state: group.state,
         assignor: group.assignor,
         coordinator: group.coordinator,
+        group_epoch: group.epochs.map(|(epoch, _)| epoch),
+        assignment_epoch: group.epochs.map(|(_, epoch)| epoch),
+        last_rebalance: group.last_rebalance.map(|(at, reason)| Rebalance { at: iso(at), reason }),
         lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
         partitions,
         members: members.collect(),
@@ -110,6 +129,14 @@ fn text(group: &Described, output: &Output) -> String {
     let Described { group: name, state, kind, coordinator, lag, .. } = group;
     let name = output.paint(name, Tone::Title);
     let mut text = format!("{name}: {state}, {kind}, coordinated by broker {coordinator}, lag {lag}\n");
+    if let (Some(epoch), Some(assignment)) = (group.group_epoch, group.assignment_epoch) {
+        text.push_str(&format!("group epoch {epoch}, assignment epoch {assignment}, assignor {}\n", group.assignor));
+    } else if !group.assignor.is_empty() {
+        text.push_str(&format!("assignor {}\n", group.assignor));
+    }
+    if let Some(Rebalance { at, reason }) = &group.last_rebalance {
+        text.push_str(&format!("last rebalance at {at}: {reason}\n"));
+    }
     text.push_str(&output.table(&partitions(group)));
     if !group.members.is_empty() {
         text.push('\n');
@@ -135,14 +162,19 @@ fn partitions(group: &Described) -> Table {
 }
 
 fn members(group: &Described) -> Table {
-    let mut table = Table::new(&["MEMBER", "CLIENT", "HOST", "PARTITIONS", "ASSIGNMENT"]);
+    let mut table = Table::new(&["MEMBER", "CLIENT", "HOST", "EPOCH", "PARTITIONS", "ASSIGNMENT", "STILL TO COME"]);
     for member in &group.members {
+        let target = member.target.iter().flatten();
+        let to_come: Vec<&str> =
+            target.filter(|to_come| !member.assignment.contains(to_come)).map(String::as_str).collect();
         table.row(vec![
             member.member.as_str().into(),
             member.client.as_str().into(),
             member.host.as_str().into(),
+            member.epoch.into(),
             member.assignment.len().into(),
             member.assignment.join(",").into(),
+            to_come.join(",").into(),
         ]);
     }
     table

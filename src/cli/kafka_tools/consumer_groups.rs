@@ -209,7 +209,7 @@ async fn describe(given: &Given, client: &mut ClusterClient) -> Result<(), Failu
     for group in described {
         let told = tell_state(&group);
         if given.has("members") {
-            group_tables::members(&group.group_id, &group.members, given.has("verbose"));
+            group_tables::members(&group, given.has("verbose"));
         } else if given.has("state") {
             let address = client.metadata().address(group.coordinator).unwrap_or("-".to_owned());
             group_tables::state(&group, &format!("{address}  ({})", group.coordinator), given.has("verbose"));

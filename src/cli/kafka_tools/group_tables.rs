@@ -69,14 +69,15 @@ pub(super) fn offsets(group: &str, rows: &[OffsetRow], verbose: bool) {
 }
 
 /// Prints the table of members.
-pub(super) fn members(group: &str, members: &[MemberDescription], verbose: bool) {
+pub(super) fn members(group: &GroupDescription, verbose: bool) {
+    let members = &group.members;
     let instance = |member: &MemberDescription| member.group_instance_id.clone().unwrap_or_default();
     let with_instances = members.iter().any(|member| member.group_instance_id.is_some());
     let mut rows =
         vec![["GROUP", "CONSUMER-ID", "GROUP-INSTANCE-ID", "HOST", "CLIENT-ID", "#PARTITIONS"].map(str::to_owned)];
     rows.extend(members.iter().map(|member| {
         let (host, count) = (member.client_host.clone(), member.assignment.len().to_string());
-        [group.to_owned(), member.member_id.clone(), instance(member), host, member.client_id.clone(), count]
+        [group.group_id.clone(), member.member_id.clone(), instance(member), host, member.client_id.clone(), count]
     }));
     let mut widths = [WIDTH, WIDTH, 17, WIDTH, WIDTH, WIDTH];
     for (column, width) in widths.iter_mut().enumerate().take(5) {
@@ -91,11 +92,9 @@ pub(super) fn members(group: &str, members: &[MemberDescription], verbose: bool)
             }
         }
         if verbose {
-            let assigned = at.checked_sub(1).and_then(|at| members.get(at)).map(assignment);
-            let of_epochs = match &assigned {
-                None => ["CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT"],
-                // Only groups of the newer protocol have epochs and targets.
-                Some(assigned) => ["-", assigned, "-", "-"],
+            let of_epochs = match at.checked_sub(1).and_then(|at| members.get(at)) {
+                None => ["CURRENT-EPOCH", "CURRENT-ASSIGNMENT", "TARGET-EPOCH", "TARGET-ASSIGNMENT"].map(str::to_owned),
+                Some(member) => epoch_cells(member, group.epochs),
             };
             for (cell, width) in of_epochs.iter().zip([WIDTH, 20, WIDTH, 20]) {
                 let _ = write!(line, "{cell:<width$} ");
@@ -105,9 +104,18 @@ pub(super) fn members(group: &str, members: &[MemberDescription], verbose: bool)
     }
 }
 
+/// Only groups of the newer protocol have epochs and targets.
+fn epoch_cells(member: &MemberDescription, epochs: Option<(i32, i32)>) -> [String; 4] {
+    let dash = || "-".to_owned();
+    let current = member.target.as_ref().map_or_else(dash, |(epoch, _)| epoch.to_string());
+    let target_epoch = epochs.filter(|_| member.target.is_some()).map_or_else(dash, |(_, epoch)| epoch.to_string());
+    let target = member.target.as_ref().map_or_else(dash, |(_, target)| assignment(target));
+    [current, assignment(&member.assignment), target_epoch, target]
+}
+
 /// `topic:0,1;other:2`.
-fn assignment(member: &MemberDescription) -> String {
-    let mut partitions = member.assignment.clone();
+fn assignment(partitions: &[TopicPartition]) -> String {
+    let mut partitions = partitions.to_vec();
     partitions.sort();
     if partitions.is_empty() {
         return "-".to_owned();
@@ -135,6 +143,8 @@ pub(super) fn state(group: &GroupDescription, coordinator: &str, verbose: bool) 
     let titles = ["GROUP", "COORDINATOR (ID)", "ASSIGNMENT-STRATEGY", "STATE"];
     line([titles[0], titles[1], titles[2], titles[3], "GROUP-EPOCH", "TARGET-ASSIGNMENT-EPOCH", "#MEMBERS"]);
     let strategy = if group.assignor.is_empty() { "-" } else { &group.assignor };
-    line([id, coordinator, strategy, &group.state, "-", "-", &group.members.len().to_string()]);
+    let epoch = |epoch: Option<i32>| epoch.map_or_else(|| "-".to_owned(), |epoch| epoch.to_string());
+    let (group_epoch, target) = (epoch(group.epochs.map(|e| e.0)), epoch(group.epochs.map(|e| e.1)));
+    line([id, coordinator, strategy, &group.state, &group_epoch, &target, &group.members.len().to_string()]);
     say!("");
 }

@@ -8,14 +8,17 @@ use crate::client::consumer_protocol::{decode_assignment, decode_subscription};
 use crate::client::{ClientError, ClusterClient, ClusterError, Coordinates, Target};
 use crate::model::{ErrorCode, Offset, TopicPartition};
 use crate::protocol::{
-    ConsumerGroupDescribeGroup, ConsumerGroupDescribeMember, ConsumerGroupDescribeRequest, DeleteGroupsRequest,
-    DescribeGroupsRequest, DescribedGroup, DescribedGroupMember, ListGroupsRequest, ListedGroup, OffsetCommitRequest,
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetDeleteRequest, OffsetDeleteRequestPartition,
-    OffsetDeleteRequestTopic, OffsetFetchRequest, OffsetFetchRequestGroup,
+    ConsumerGroupDescribeAssignment, ConsumerGroupDescribeGroup, ConsumerGroupDescribeMember,
+    ConsumerGroupDescribeRequest, DeleteGroupsRequest, DescribeGroupsRequest, DescribedGroup, DescribedGroupMember,
+    ListGroupsRequest, ListedGroup, OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+    OffsetDeleteRequest, OffsetDeleteRequestPartition, OffsetDeleteRequestTopic, OffsetFetchRequest,
+    OffsetFetchRequestGroup,
 };
 
 /// The last version of OffsetFetch and OffsetCommit that names topics; later ones give their ids.
 const OFFSETS_BY_NAME: i16 = 9;
+/// Kafka's number for a member of the classic protocol.
+const CLASSIC_MEMBER: i8 = 0;
 
 /// A group as its coordinator describes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -30,6 +33,11 @@ pub struct GroupDescription {
     pub assignor: String,
     /// The broker that coordinates it.
     pub coordinator: i32,
+    /// Its group epoch and the one its target assignment is for; only of the consumer protocol.
+    pub epochs: Option<(i32, i32)>,
+    /// When it last shared out its partitions anew, in milliseconds since the Unix epoch, and why; `None` where its
+    /// coordinator has not seen it, or is none of Ottla's.
+    pub last_rebalance: Option<(i64, String)>,
     /// Who is in it.
     pub members: Vec<MemberDescription>,
 }
@@ -45,10 +53,15 @@ pub struct MemberDescription {
     pub client_id: String,
     /// Whence it connects, as `/address`.
     pub client_host: String,
-    /// The topics it wants.
+    /// The topics it wants, and the regular expression for them if it has one.
     pub topics: Vec<String>,
     /// The partitions it reads.
     pub assignment: Vec<TopicPartition>,
+    /// The epoch it was told last, and the partitions it shall read in the end; only of a member of the consumer
+    /// protocol.
+    pub target: Option<(i32, Vec<TopicPartition>)>,
+    /// True for a member of the classic protocol in a group of the consumer protocol.
+    pub upgraded: bool,
 }
 
 /// How far a group is in one partition.
@@ -101,7 +114,8 @@ pub async fn describe(client: &mut ClusterClient, group: &str) -> Result<GroupDe
     if let Some(described) = describe_consumer(client, &target, group).await? {
         return Ok(described);
     }
-    let request = DescribeGroupsRequest { groups: vec![group.to_owned()], ..DescribeGroupsRequest::default() };
+    let groups = vec![group.to_owned()];
+    let request = DescribeGroupsRequest { groups, include_last_rebalance: true, ..DescribeGroupsRequest::default() };
     let response = client
         .ask(&target, &request, |response| unanimous(response.groups.iter().map(|group| group.error_code)))
         .await?;
@@ -291,7 +305,8 @@ async fn describe_consumer(
     target: &Target,
     group: &str,
 ) -> Result<Option<GroupDescription>, ClusterError> {
-    let request = ConsumerGroupDescribeRequest { group_ids: vec![group.to_owned()], ..Default::default() };
+    let group_ids = vec![group.to_owned()];
+    let request = ConsumerGroupDescribeRequest { group_ids, include_last_rebalance: true, ..Default::default() };
     let asked =
         client.ask(target, &request, |response| unanimous(response.groups.iter().map(|group| group.error_code))).await;
     let response = match asked {
@@ -305,30 +320,42 @@ async fn describe_consumer(
         code => return Err(refused(group, code, described.error_message)),
     }
     let coordinator = client.broker_of(target).await?.unwrap_or(-1);
-    let ConsumerGroupDescribeGroup { group_id, group_state, assignor_name, members, .. } = described;
+    let ConsumerGroupDescribeGroup { group_id, group_state, group_epoch, assignment_epoch, .. } = described;
     Ok(Some(GroupDescription {
         group_id,
         group_type: "consumer",
         state: group_state,
-        assignor: assignor_name,
+        assignor: described.assignor_name,
         coordinator,
-        members: members.into_iter().map(consumer_member).collect(),
+        epochs: Some((group_epoch, assignment_epoch)),
+        last_rebalance: last_rebalance(described.last_rebalance_at, described.last_rebalance_reason),
+        members: described.members.into_iter().map(consumer_member).collect(),
     }))
 }
 
+fn last_rebalance(at: i64, reason: String) -> Option<(i64, String)> {
+    (at > 0).then_some((at, reason))
+}
+
 fn consumer_member(member: ConsumerGroupDescribeMember) -> MemberDescription {
-    let topics = member.assignment.topic_partitions.into_iter();
-    let assignment = topics.flat_map(|topic| {
-        let name: std::sync::Arc<str> = topic.topic_name.into();
-        topic.partitions.into_iter().map(move |partition| TopicPartition::new(name.clone(), partition))
-    });
+    let partitions = |assignment: ConsumerGroupDescribeAssignment| {
+        let topics = assignment.topic_partitions.into_iter();
+        let named = topics.flat_map(|topic| {
+            let name: std::sync::Arc<str> = topic.topic_name.into();
+            topic.partitions.into_iter().map(move |partition| TopicPartition::new(name.clone(), partition))
+        });
+        named.collect::<Vec<_>>()
+    };
+    let by_regex = member.subscribed_topic_regex.filter(|regex| !regex.is_empty());
     MemberDescription {
         member_id: member.member_id,
         group_instance_id: member.instance_id,
         client_id: member.client_id,
         client_host: member.client_host,
-        topics: member.subscribed_topic_names,
-        assignment: assignment.collect(),
+        topics: member.subscribed_topic_names.into_iter().chain(by_regex).collect(),
+        assignment: partitions(member.assignment),
+        target: Some((member.member_epoch, partitions(member.target_assignment))),
+        upgraded: member.member_type == CLASSIC_MEMBER,
     }
 }
 
@@ -346,6 +373,8 @@ async fn classic(
         client_host: member.client_host,
         topics: decode_subscription(&member.member_metadata).ok().filter(|_| consumers).unwrap_or_default(),
         assignment: decode_assignment(&member.member_assignment).ok().filter(|_| consumers).unwrap_or_default(),
+        target: None,
+        upgraded: false,
     };
     let coordinator = client.broker_of(target).await?.unwrap_or(-1);
     Ok(GroupDescription {
@@ -354,6 +383,8 @@ async fn classic(
         state: described.group_state,
         assignor: described.protocol_data,
         coordinator,
+        epochs: None,
+        last_rebalance: last_rebalance(described.last_rebalance_at, described.last_rebalance_reason),
         members: described.members.into_iter().map(member).collect(),
     })
 }
