@@ -6,6 +6,7 @@ mod bad_records;
 mod bad_requests;
 mod command_line;
 mod compaction;
+mod consumer_groups;
 mod dev_cluster;
 mod drop_in;
 mod groups;
