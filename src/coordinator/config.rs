@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::consumer_groups::{Bounded, ConsumerGroupLimits};
+use super::consumer_view::{Bounded, ConsumerGroupLimits};
 use crate::config;
 use crate::group::{Assignor, ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 use crate::model::{CONSUMER_OFFSETS_TOPIC, TRANSACTION_STATE_TOPIC};

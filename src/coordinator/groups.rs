@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::alarm::Alarm;
-use super::consumer_groups::{ConsumerGroupLimits, TopicVersions, View};
+use super::consumer_view::{ConsumerGroupLimits, TopicVersions, View};
 use super::host::{Host, Machine, Shard, Written};
 use super::load::Logged;
 use super::{notes, offsets_topic};
@@ -34,6 +34,13 @@ pub(super) struct Environment {
     pub alarm: Alarm,
     pub replicas: Arc<Replicas>,
     pub topic_versions: TopicVersions,
+}
+
+impl Environment {
+    /// What a decision about a group goes by now.
+    fn view(&self, group_id: &str) -> View<'_> {
+        self.topic_versions.view(self.replicas.image(), group_id, &self.config, &self.limits, now())
+    }
 }
 
 /// A request of a member, on its way to its answer.
@@ -201,7 +208,7 @@ impl Machine for Groups {
         for group_id in shard.machine.ids() {
             let environment = shard.machine.environment.clone();
             if let Some(entry) = shard.machine.groups.get_mut(&group_id) {
-                let effects = entry.group.on_loaded(&View::of(&environment, &group_id).circumstances());
+                let effects = entry.group.on_loaded(&environment.view(&group_id).circumstances());
                 let events = shard.execute(&group_id, effects);
                 shard.handle(&group_id, events);
             }
@@ -272,7 +279,7 @@ impl Shard<Groups> {
         decide: impl FnOnce(&Group, &Circumstances<'_>) -> Result<Decision<R>, Refusal>,
     ) -> Result<R, Refusal> {
         let environment = self.machine.environment.clone();
-        let view = View::of(&environment, group_id);
+        let view = environment.view(group_id);
         let decided = decide(self.machine.get_or_create(group_id), &view.circumstances());
         match decided {
             Ok(decision) => self.carry_out(group_id, decision),

@@ -9,7 +9,8 @@
 //! - `groups.rs` the groups of one partition: carries out what their machines decide
 //! - `alarm.rs` wakes the groups whose time has come
 //! - `group_coordinator.rs` what handlers call about groups
-//! - `consumer_groups.rs` the same about groups of the consumer protocol; the topics and settings they go by
+//! - `consumer_groups.rs` the same about groups of the consumer protocol
+//! - `consumer_view.rs` the topics and settings that their machines go by
 //! - `transaction_state_topic.rs` Kafka's records of transactional ids
 //! - `transactions.rs` the transactional ids of one partition: carries out what their machines decide
 //! - `markers.rs` ends transactions in their partitions, here and at other brokers
@@ -29,6 +30,7 @@ mod alarm;
 mod config;
 mod consumer_groups;
 mod consumer_records;
+mod consumer_view;
 mod group_coordinator;
 mod groups;
 mod host;
@@ -47,7 +49,7 @@ mod transaction_state_topic;
 mod transactions;
 
 pub use config::{GroupCoordinatorConfig, TransactionCoordinatorConfig};
-pub use consumer_groups::{Bounded, ConsumerGroupLimits};
+pub use consumer_view::{Bounded, ConsumerGroupLimits};
 pub use group_coordinator::{FetchedOffset, GroupCoordinator, ListedGroup, OffsetCommitError, OffsetsOf};
 pub use markers::LocalMarkers;
 pub use offsets_topic::partition_for;
