@@ -60,7 +60,7 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
     ("socket.receive.buffer.bytes", "-1"),
     ("socket.send.buffer.bytes", "-1"),
     // Only what is served is offered.
-    ("group.coordinator.rebalance.protocols", "classic"),
+    ("group.coordinator.rebalance.protocols", "classic,consumer"),
 ];
 
 /// Keys that Kafka lets change while it runs, and that here act only at the start: a change is refused.

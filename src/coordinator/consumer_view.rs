@@ -40,10 +40,13 @@ impl ConsumerGroupLimits {
     fn settings(&self, image: &ClusterImage, group_id: &str) -> ConsumerSettings {
         let resource = ConfigResource::group(group_id);
         let own = |key| image.config_value(&resource, key);
+        // This one may change for all brokers while they run.
+        let of_all = image.config_value(&ConfigResource::default_broker(), "group.consumer.assignment.interval.ms");
+        let assignment_interval = own("consumer.assignment.interval.ms").or(of_all);
         ConsumerSettings {
             session_timeout_ms: self.session_timeout_ms.within(own("consumer.session.timeout.ms")),
             heartbeat_interval_ms: self.heartbeat_interval_ms.within(own("consumer.heartbeat.interval.ms")),
-            assignment_interval_ms: self.assignment_interval_ms.within(own("consumer.assignment.interval.ms")),
+            assignment_interval_ms: self.assignment_interval_ms.within(assignment_interval),
         }
     }
 }
