@@ -265,6 +265,7 @@ fn groups_are_shown_deleted_and_stripped_of_offsets() {
         let request = DescribeGroupsRequest {
             groups: vec![text("full"), text("nobody")],
             include_authorized_operations: version >= 3,
+            ..Default::default()
         };
         let described = connection.send(version, &request).groups;
         let full = (described[0].group_state.as_str(), described[0].protocol_data.as_str());
