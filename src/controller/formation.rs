@@ -223,7 +223,7 @@ impl Formation {
     async fn announce_to_members(&self) -> bool {
         let members = self.quorum.membership();
         // The only member needs nobody's leave, nor a name by which others would find it.
-        if members.all().all(|member| member.directory_id == self.identity.directory_id.0) {
+        if members.is_only(self.identity.raft_id()) {
             return true;
         }
         let known = members.voters().map(|voter| self.identity.address_of(&address(voter)));

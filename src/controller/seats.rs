@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use super::identity::Identity;
-use super::raft::{ChangeError, Membership, Quorum, RaftId, Voter};
+use super::raft::{ChangeError, Leadership, Membership, Quorum, RaftId, Voter};
 use crate::cluster::{VoterAddress, probe};
 use crate::metadata::{uuid_bytes, uuid_from_bytes};
 use crate::model::{ErrorCode, Uuid};
@@ -19,6 +19,8 @@ use crate::rpc::controller::{Envelope, Member, ProbeRequest, place};
 
 /// How long the predecessor of a newcomer is given to show that it lives.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// Pause before a change that could not be completed is tried again.
+const COMPLETION_PAUSE: Duration = Duration::from_millis(200);
 
 /// Changes the membership, one change at a time.
 pub struct Seats {
@@ -57,6 +59,34 @@ impl Seats {
     /// The seats of the quorum that this node belongs to.
     pub fn new(identity: Arc<Identity>, quorum: Arc<Quorum>) -> Self {
         Self { identity, quorum, changing: Mutex::new(()) }
+    }
+
+    /// Completes, whenever this node begins to lead, what its predecessor left half done: a change by command has nobody
+    /// who would ask for it again.
+    pub async fn run(&self, mut leadership: watch::Receiver<Leadership>) {
+        loop {
+            // No error can come as long as the controller runs.
+            if leadership.wait_for(|leadership| leadership.leads).await.is_err() {
+                return;
+            }
+            match self.complete_change().await {
+                Ok(()) => _ = leadership.wait_for(|leadership| !leadership.leads).await,
+                Err(error) => {
+                    tracing::debug!("cannot complete the change of the voters, trying again: {error}");
+                    tokio::time::sleep(COMPLETION_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn complete_change(&self) -> Result<(), SeatError> {
+        let _changing = self.changing.lock().await;
+        let members = self.quorum.membership();
+        if members.is_joint() {
+            tracing::info!("completing a change of the voters that an earlier leader began");
+            self.quorum.set_voters(members.latest_voters()).await?;
+        }
+        Ok(())
     }
 
     /// A controller says that it is there: its place, or `CatchingUp` when it should say so again.

@@ -21,6 +21,7 @@ use super::identity::Identity;
 use super::leader_balance::LeaderBalance;
 use super::metrics::{ControllerMetrics, Decided};
 use super::raft::{self, Leadership, Quorum};
+use super::seats::Seats;
 use super::service::{ControllerService, RaftService};
 use super::sessions::Sessions;
 use crate::cluster::spawn_or_abort;
@@ -107,11 +108,13 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     });
     let fragile_topics =
         FragileTopics { applied: quorum.applied().clone(), leadership: leadership.clone(), defaults: config.defaults };
+    let seats = Arc::new(Seats::new(identity.clone(), quorum.clone()));
     let controller_service = ControllerService::new(
         identity,
         quorum.clone(),
         commands,
         sessions.clone(),
+        seats.clone(),
         leadership.clone(),
         stopping.clone(),
     );
@@ -140,6 +143,10 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         }),
     ];
     tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
+    tasks.push(spawn_or_abort(&control, "seats of the quorum", {
+        let leadership = leadership.clone();
+        async move { seats.run(leadership).await }
+    }));
     tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
     let server = Some(server);
     Ok(ControllerHandle {

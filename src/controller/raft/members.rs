@@ -39,6 +39,12 @@ impl Membership {
         self.inner.nodes().map(|(_, voter)| voter)
     }
 
+    /// True when this member is the only one. A node that has just begun to follow knows of no members yet, and is not
+    /// alone for that.
+    pub fn is_only(&self, id: RaftId) -> bool {
+        self.inner.nodes().count() == 1 && self.inner.get_node(&id).is_some()
+    }
+
     /// The member with this Raft id.
     pub fn get(&self, id: RaftId) -> Option<&Voter> {
         self.inner.get_node(&id)
@@ -126,4 +132,28 @@ impl Quorum {
 
 fn failed(error: &RaftError<RaftId, ClientWriteError<RaftId, Voter>>) -> ChangeError {
     ChangeError::Failed(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Uuid;
+
+    fn membership(voters: &[RaftId]) -> Membership {
+        let voter = |id: &RaftId| {
+            let directory_id = Uuid([u8::try_from(*id).expect("small"); 16]);
+            (*id, Voter { node_id: 1, directory_id, host: "h".to_owned(), port: 1 })
+        };
+        let nodes: BTreeMap<RaftId, Voter> = voters.iter().map(voter).collect();
+        Membership { inner: openraft::Membership::new(vec![nodes.keys().copied().collect()], nodes) }
+    }
+
+    /// A lost disk whose first message from the leader is its vote: it must go on asking for its seat.
+    #[test]
+    fn whoever_knows_no_members_is_not_the_only_one() {
+        assert!(!membership(&[]).is_only(1));
+        assert!(membership(&[1]).is_only(1));
+        assert!(!membership(&[2]).is_only(1));
+        assert!(!membership(&[1, 2]).is_only(1));
+    }
 }
