@@ -145,6 +145,12 @@ impl Liveness {
             .map(|session| session.applied_index)
     }
 
+    /// When the broker spoke last, in this epoch.
+    pub fn last_heard(&self, broker: BrokerId, broker_epoch: BrokerEpoch) -> Option<Monotonic> {
+        let session = self.sessions.get(&broker).filter(|session| session.broker_epoch == broker_epoch);
+        session.map(|session| session.last_heard)
+    }
+
     fn deadline(&self, session: &Session) -> Monotonic {
         let silent = session.last_heard.plus_ms(self.limits.session_timeout_ms);
         match session.broken_since {
@@ -200,6 +206,8 @@ mod tests {
         liveness.on_heard(ONE, EPOCH, STREAM, 12, at(2_900));
         assert!(liveness.overdue([(ONE, EPOCH)], at(5_000)).is_empty());
         assert_eq!(liveness.applied_index(ONE, EPOCH), Some(12));
+        assert_eq!(liveness.last_heard(ONE, EPOCH), Some(at(2_900)));
+        assert_eq!(liveness.last_heard(ONE, BrokerEpoch(8)), None);
     }
 
     #[test]

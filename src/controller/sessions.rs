@@ -3,7 +3,7 @@
 //! The liveness machine decides who is overdue; this gives it the time and turns its word into commands.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -13,8 +13,8 @@ use super::feed::AppliedMetadata;
 use super::handle::CommandQueue;
 use super::liveness::{Liveness, LivenessLimits, StreamNumber};
 use super::raft::Leadership;
-use crate::metadata::ClusterImage;
-use crate::model::{BrokerEpoch, BrokerId, ErrorCode, Monotonic};
+use crate::metadata::{BrokerImage, ClusterImage};
+use crate::model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, Monotonic};
 use crate::rpc::controller::{Heartbeat, HeartbeatReply};
 use crate::rpc::metadata::{FenceBroker, MetadataCommand, UnfenceBroker, metadata_command::Kind};
 
@@ -30,6 +30,19 @@ pub struct Sessions {
     applied: AppliedMetadata,
     leadership: watch::Receiver<Leadership>,
     commands: CommandQueue,
+}
+
+/// A broker as it follows the metadata, by its heartbeats to this voter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetadataFollower {
+    /// Who it is.
+    pub broker_id: BrokerId,
+    /// Its first data directory.
+    pub directory_id: DirectoryId,
+    /// How many records it has not applied, of those applied here.
+    pub lag: i64,
+    /// How many milliseconds ago it said so.
+    pub silent_ms: u64,
 }
 
 struct State {
@@ -95,6 +108,22 @@ impl Sessions {
             broker_epoch: heartbeat.broker_epoch,
             ..HeartbeatReply::default()
         }
+    }
+
+    /// The brokers that are alive and have spoken to this voter.
+    pub fn followers(&self) -> Vec<MetadataFollower> {
+        let (image, now, state) = (self.applied.image(), self.now(), self.state());
+        let follower = |broker: &Arc<BrokerImage>| {
+            let applied_index = state.liveness.applied_index(broker.id, broker.epoch)?;
+            let last_heard = state.liveness.last_heard(broker.id, broker.epoch)?;
+            Some(MetadataFollower {
+                broker_id: broker.id,
+                directory_id: *broker.directory_ids.first()?,
+                lag: (image.applied_index() - applied_index).max(0),
+                silent_ms: now.since_ms(last_heard),
+            })
+        };
+        image.brokers().filter(|broker| !broker.fenced).filter_map(follower).collect()
     }
 
     /// Fences overdue brokers for as long as this node leads, again and again.

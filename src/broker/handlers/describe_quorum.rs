@@ -3,7 +3,8 @@
 //! The state of the metadata quorum, asked for as partition 0 of `__cluster_metadata`; anything else is
 //! UNKNOWN_TOPIC_OR_PARTITION. The quorum is a Raft quorum of the controllers, not a Kafka log: leader epochs are its
 //! terms and offsets its log indexes. Version 1 brings the times of fetching, version 2 error messages, directory ids and
-//! the controllers' addresses (KIP-853). The quorum's leader is asked, so the answer is its view.
+//! the controllers' addresses (KIP-853), by the name that `controller.listener.names` gives this broker's. The quorum's
+//! leader is asked, so the answer is its view. Observers are controllers without a vote and the brokers that are alive.
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
@@ -16,7 +17,8 @@ use crate::protocol::messages::{
 };
 use crate::rpc::controller::{QuorumDescription, QuorumReplica};
 
-/// The listener that controllers speak to each other on.
+/// The key that names the listener which controllers are reached on, the first of a list; and its default.
+const LISTENER_NAMES: &str = "controller.listener.names";
 const CONTROLLER_LISTENER: &str = "CONTROLLER";
 
 /// Describes the quorum.
@@ -43,7 +45,10 @@ pub async fn handle(context: &Context, _: Call, request: DescribeQuorumRequest) 
     });
     DescribeQuorumResponse {
         topics: topics.collect(),
-        nodes: description.and_then(Result::ok).map(|described| nodes(&described)).unwrap_or_default(),
+        nodes: description
+            .and_then(Result::ok)
+            .map(|quorum| nodes(&quorum, listener_name(context)))
+            .unwrap_or_default(),
         ..DescribeQuorumResponse::default()
     }
 }
@@ -85,9 +90,15 @@ fn replica(replica: &QuorumReplica) -> DescribeQuorumReplicaState {
     }
 }
 
-fn nodes(quorum: &QuorumDescription) -> Vec<DescribeQuorumNode> {
+/// As this broker was told; the controllers are.
+fn listener_name(context: &Context) -> &str {
+    let names = context.settings.value(LISTENER_NAMES).unwrap_or(CONTROLLER_LISTENER);
+    names.split(',').map(str::trim).find(|name| !name.is_empty()).unwrap_or(CONTROLLER_LISTENER)
+}
+
+fn nodes(quorum: &QuorumDescription, listener_name: &str) -> Vec<DescribeQuorumNode> {
     let listener = |replica: &QuorumReplica| DescribeQuorumListener {
-        name: CONTROLLER_LISTENER.to_owned(),
+        name: listener_name.to_owned(),
         host: replica.host.clone(),
         port: u16::try_from(replica.port).unwrap_or_default(),
     };

@@ -80,7 +80,7 @@ fn brokers(brokers: &[Broker]) -> Table {
 }
 
 fn voters(quorum: &Quorum) -> Table {
-    let mut table = Table::new(&["CONTROLLER", "ROLE", "LOG END", "LAG", "CAUGHT UP"]);
+    let mut table = Table::new(&["NODE", "ROLE", "LOG END", "LAG", "CAUGHT UP"]);
     let mut row = |voter: &Voter, role: &str| {
         let caught_up = voter.caught_up_ms_ago.map(|ms| format!("{ms} ms ago"));
         let log_end = Some(voter.log_end).filter(|end| *end >= 0);

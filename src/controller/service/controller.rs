@@ -18,7 +18,7 @@ use crate::controller::handle::{CommandQueue, Submitted};
 use crate::controller::identity::Identity;
 use crate::controller::raft::{Leadership, MemberState, Quorum, Voter};
 use crate::controller::seats::{SeatError, Seats, member_from_wire, member_to_wire};
-use crate::controller::sessions::Sessions;
+use crate::controller::sessions::{MetadataFollower, Sessions};
 use crate::metadata::{uuid_bytes, uuid_from_bytes};
 use crate::model::{BrokerEpoch, BrokerId};
 use crate::rpc::controller as wire;
@@ -52,11 +52,11 @@ impl ControllerService {
         quorum: Arc<Quorum>,
         commands: CommandQueue,
         sessions: Arc<Sessions>,
+        seats: Arc<Seats>,
         leadership: watch::Receiver<Leadership>,
         stopping: CancellationToken,
     ) -> Self {
         let streams = Arc::new(Semaphore::new(STREAMS_MAX));
-        let seats = Arc::new(Seats::new(identity.clone(), quorum.clone()));
         Self { identity, quorum, commands, sessions, seats, leadership, stopping, streams }
     }
 
@@ -86,12 +86,15 @@ impl ControllerService {
         let (term, high_watermark, members) = self.quorum.members()?;
         let now = clock::wall().0;
         let replica = |member: &MemberState| quorum_replica(member, high_watermark, now);
+        let is_member = |id: BrokerId| members.iter().any(|member| member.voter.node_id == id.0);
+        let brokers = self.sessions.followers().into_iter().filter(|follower| !is_member(follower.broker_id));
+        let brokers = brokers.map(|follower| broker_as_observer(&follower, high_watermark, now));
         Some(wire::QuorumDescription {
             leader_node_id: self.identity.node_id,
             leader_epoch: i64::try_from(term).unwrap_or(i64::MAX),
             high_watermark: i64::try_from(high_watermark).unwrap_or(i64::MAX),
             voters: members.iter().filter(|member| member.votes).map(replica).collect(),
-            observers: members.iter().filter(|member| !member.votes).map(replica).collect(),
+            observers: members.iter().filter(|member| !member.votes).map(replica).chain(brokers).collect(),
         })
     }
 }
@@ -350,5 +353,20 @@ fn quorum_replica(member: &MemberState, high_watermark: u64, now: i64) -> wire::
         log_end_offset: i64::try_from(member.log_end_offset).unwrap_or(i64::MAX),
         last_fetch_timestamp_ms,
         last_caught_up_timestamp_ms: if caught_up { last_fetch_timestamp_ms } else { -1 },
+    }
+}
+
+/// A broker as DescribeQuorum shows it. It is fed records and knows no index of the log: it stands as many before the
+/// high watermark as it has records to apply.
+fn broker_as_observer(follower: &MetadataFollower, high_watermark: u64, now: i64) -> wire::QuorumReplica {
+    let last_fetch_timestamp_ms = now - i64::try_from(follower.silent_ms).unwrap_or(now);
+    let high_watermark = i64::try_from(high_watermark).unwrap_or(i64::MAX);
+    wire::QuorumReplica {
+        node_id: follower.broker_id.0,
+        directory_id: uuid_bytes(follower.directory_id.0),
+        log_end_offset: (high_watermark - follower.lag).max(0),
+        last_fetch_timestamp_ms,
+        last_caught_up_timestamp_ms: if follower.lag == 0 { last_fetch_timestamp_ms } else { -1 },
+        ..wire::QuorumReplica::default()
     }
 }
