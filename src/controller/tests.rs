@@ -11,6 +11,7 @@ use super::*;
 use crate::cluster::{BrokerIdentity, Cluster, ClusterConfig, LifecycleState, VoterAddress};
 use crate::metadata::ClusterDefaults;
 use crate::model::{BrokerId, DirectoryId, ErrorCode, Uuid};
+use crate::rpc::metadata as proto;
 use crate::rpc::metadata::{
     CreatableTopic, CreateTopics, DeletableTopic, DeleteTopics, Endpoint, MetadataCommand, MetadataReply,
     deletable_topic, metadata_command::Kind, metadata_reply,
@@ -328,6 +329,68 @@ async fn three_blank_voters_form_one_quorum_and_outlive_its_leader() {
     assert!(after.leader_epoch > before.leader_epoch);
     assert_ne!(after.leader_node_id, before.leader_node_id);
     cluster.stop();
+    for controller in controllers {
+        controller.shutdown().await;
+    }
+}
+
+/// A voter that was away while its log was purged gets a snapshot, in chunks, and goes on from there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_voter_that_was_away_for_long_is_sent_a_snapshot() {
+    let (mut controllers, voters, directories) = start_three().await;
+    for controller in &controllers {
+        soon(controller.formed()).await.unwrap();
+    }
+    let cluster = Cluster::start(cluster_config(None, 1, voters.clone()), &Handle::current());
+    soon(cluster.lifecycle().running()).await;
+    let away = controllers.iter().position(|controller| !controller.leads()).unwrap();
+    controllers.remove(away).shutdown().await;
+    // More entries than are kept, and more bytes than go into one chunk.
+    let throttled = vec!["0:1"; 10_000].join(",");
+    let large = proto::ConfigEntry { key: "leader.replication.throttled.replicas".to_owned(), value: Some(throttled) };
+    for number in 0..60 {
+        let (name, configs) = (format!("topic-{number}"), vec![large.clone()]);
+        let topic = CreatableTopic { name, num_partitions: 1, replication_factor: 1, configs, ..Default::default() };
+        let create = CreateTopics { topics: vec![topic], validate_only: false };
+        let command = MetadataCommand { kind: Some(Kind::CreateTopics(create)) };
+        soon(cluster.calls().submit(command, PATIENCE)).await.unwrap();
+    }
+    let log = |directory: &Path| {
+        let entries = std::fs::read_dir(directory.join("__cluster_metadata-0")).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let has_snapshot = |directory: &Path| log(directory).iter().any(|name| name.ends_with(".checkpoint"));
+    assert!(!has_snapshot(directories[away].path()), "it has written none by itself");
+
+    let voter = &voters[away];
+    let listener = TcpListener::bind((voter.host.as_str(), voter.port)).unwrap();
+    let mut config = controller_config(directories[away].path(), listener, voters.clone());
+    config.own = voter.clone();
+    config.directory_id = DirectoryId(Uuid([voter.node_id as u8; 16]));
+    let back = Controller::start(config, &Handle::current()).await.unwrap();
+    soon(back.formed()).await.unwrap();
+    // It has all of it: a broker that asks it alone is fed every topic.
+    let follower = Cluster::start(
+        ClusterConfig {
+            identity: BrokerIdentity {
+                broker_id: BrokerId(2),
+                directory_ids: vec![DirectoryId(Uuid([9; 16]))],
+                ..cluster_config(None, 2, voters.clone()).identity
+            },
+            ..cluster_config(None, 2, vec![voter.clone()])
+        },
+        &Handle::current(),
+    );
+    soon(follower.image().wait_for(|image| image.topic_count() == 60)).await;
+    soon(async {
+        while !has_snapshot(directories[away].path()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    follower.stop();
+    cluster.stop();
+    back.shutdown().await;
     for controller in controllers {
         controller.shutdown().await;
     }

@@ -27,7 +27,7 @@ use crate::log::{Disk, OsDisk};
 use crate::rpc::raft as wire;
 
 pub(super) const DIRECTORY: &str = "__cluster_metadata-0";
-/// Entries kept behind a snapshot for followers that lag a little.
+/// Entries kept behind a snapshot for followers that lag a little; never more than lie between two snapshots.
 const ENTRIES_KEPT: u64 = 1_000;
 /// So many election timeouts a leader goes on without an answer from a majority. openraft's leaders never step down by
 /// themselves; others may have elected a new one long before.
@@ -351,6 +351,7 @@ pub(super) fn newest_state<D: Disk>(
 }
 
 fn raft_config(times: RaftTimes, entries_between_snapshots: u64) -> Result<Config, ControllerError> {
+    let entries_kept = ENTRIES_KEPT.min(entries_between_snapshots);
     let config = Config {
         cluster_name: "ottla".to_owned(),
         heartbeat_interval: times.heartbeat_interval_ms,
@@ -358,8 +359,8 @@ fn raft_config(times: RaftTimes, entries_between_snapshots: u64) -> Result<Confi
         election_timeout_max: times.election_timeout_max_ms,
         install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(entries_between_snapshots),
-        replication_lag_threshold: entries_between_snapshots + ENTRIES_KEPT,
-        max_in_snapshot_log_to_keep: ENTRIES_KEPT,
+        replication_lag_threshold: entries_between_snapshots + entries_kept,
+        max_in_snapshot_log_to_keep: entries_kept,
         ..Config::default()
     };
     config.validate().map_err(|error| ControllerError::Raft(error.to_string()))
