@@ -1,5 +1,6 @@
 //! Brokers and partitions as the clients of one listener see them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::metadata::{BrokerImage, ClusterImage, PartitionImage};
@@ -11,6 +12,8 @@ pub struct ClusterView {
     /// The metadata.
     pub image: Arc<ClusterImage>,
     listener: Arc<str>,
+    /// Leaders that seem to be dead.
+    suspected: BTreeSet<BrokerId>,
 }
 
 /// The state of a partition, as Metadata and DescribeTopicPartitions tell it.
@@ -35,7 +38,12 @@ pub struct PartitionView {
 impl ClusterView {
     /// As seen by clients of `listener`.
     pub fn new(image: Arc<ClusterImage>, listener: Arc<str>) -> Self {
-        Self { image, listener }
+        Self { image, listener, suspected: BTreeSet::new() }
+    }
+
+    /// The same without leaders that seem to be dead: their partitions have none for the time being.
+    pub fn doubting(self, suspected: BTreeSet<BrokerId>) -> Self {
+        Self { suspected, ..self }
     }
 
     /// The brokers that have this listener, with its address; fenced ones only when asked for.
@@ -53,13 +61,14 @@ impl ClusterView {
     /// A partition's state.
     pub fn partition(&self, partition: &PartitionImage) -> PartitionView {
         let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
+        let leader = partition.leader().filter(|leader| !self.suspected.contains(leader));
         PartitionView {
-            error_code: match partition.leader() {
+            error_code: match leader {
                 Some(leader) if self.is_reachable(leader) => ErrorCode::None,
                 Some(_) => ErrorCode::ListenerNotFound,
                 None => ErrorCode::LeaderNotAvailable,
             },
-            leader_id: partition.leader.0,
+            leader_id: leader.unwrap_or(BrokerId::NONE).0,
             leader_epoch: partition.leader_epoch.0,
             replicas: ids(&partition.replicas),
             isr: ids(&partition.isr),
@@ -147,6 +156,10 @@ pub mod tests {
             offline: vec![2],
         };
         assert_eq!(partitions[0], first);
+        let doubting = ClusterView::new(Arc::clone(&view.image), "PLAINTEXT".into()).doubting([BrokerId(1)].into());
+        let doubted = doubting.partition(topic.partition(0).unwrap());
+        let leaderless = PartitionView { error_code: ErrorCode::LeaderNotAvailable, leader_id: -1, ..first };
+        assert_eq!(doubted, leaderless);
         let other = ClusterView::new(Arc::clone(&view.image), "OTHER".into());
         assert_eq!(other.brokers(true).count(), 0);
     }

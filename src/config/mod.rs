@@ -26,6 +26,7 @@ mod old_address;
 mod reads;
 #[cfg(test)]
 mod reference;
+mod replication_quota_config;
 mod server_config;
 mod static_config;
 mod table;
@@ -55,6 +56,7 @@ pub use module_configs::{
     TransactionConfig,
 };
 pub use node_config::{NodeConfig, ProcessRoles};
+pub use replication_quota_config::ReplicationQuotaConfig;
 pub use server_config::ServerConfig;
 pub use static_config::{Origin, Setting, StaticConfig};
 pub use table::{broker_key, broker_keys, group_key, group_keys, topic_key, topic_keys};

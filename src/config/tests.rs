@@ -144,6 +144,7 @@ fn keys_in_force_are_those_that_are_read() {
         let _ = LogConfig::default();
         let _ = CleanerConfig::default();
         let _ = FollowerConfig::default();
+        let _ = ReplicationQuotaConfig::default();
         let _ = ClusterConfig::default();
         let _ = TopicCreationConfig::default();
         let _ = GroupConfig::default();

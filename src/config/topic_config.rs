@@ -89,6 +89,10 @@ pub struct TopicConfig {
     pub preallocate: bool,
     /// `flush.before.ack`.
     pub flush_before_ack: bool,
+    /// `leader.replication.throttled.replicas`, as `partition:broker` or `*`.
+    pub leader_throttled_replicas: Vec<String>,
+    /// `follower.replication.throttled.replicas`, as `partition:broker` or `*`.
+    pub follower_throttled_replicas: Vec<String>,
 }
 
 impl TopicConfig {
@@ -124,6 +128,8 @@ impl TopicConfig {
             unclean_leader_election_enable: topic.boolean("unclean.leader.election.enable"),
             preallocate: topic.boolean("preallocate"),
             flush_before_ack: topic.boolean("flush.before.ack"),
+            leader_throttled_replicas: topic.list("leader.replication.throttled.replicas"),
+            follower_throttled_replicas: topic.list("follower.replication.throttled.replicas"),
         }
     }
 }

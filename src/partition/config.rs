@@ -8,6 +8,8 @@ use crate::metadata::{ClusterImage, ConfigImage, ConfigResource};
 use crate::model::BrokerId;
 use crate::record::{Codec, ProduceRules, TimestampType, TopicCompression};
 
+use super::throttle::ThrottledReplicas;
+
 /// The settings of one replica.
 #[derive(Clone, PartialEq, Debug)]
 pub struct ReplicaConfig {
@@ -25,11 +27,16 @@ pub struct ReplicaConfig {
     pub flush_before_ack: bool,
     /// `transaction.partition.verification.enable`: a transaction's first write is checked with its coordinator.
     pub verifies_transactions: bool,
+    /// Whose followers are fed at a limited rate while they are not in sync, where this broker leads.
+    pub throttled_as_leader: ThrottledReplicas,
+    /// Which replicas here fetch at a limited rate while they are not in sync.
+    pub throttled_as_follower: ThrottledReplicas,
 }
 
 impl ReplicaConfig {
-    /// From a topic's configuration in effect. `producer_id_expiration_ms` is `producer.id.expiration.ms`.
-    pub fn new(topic: &TopicConfig, producer_id_expiration_ms: i64) -> Self {
+    /// From a topic's configuration in effect, for a replica on `broker`. `producer_id_expiration_ms` is
+    /// `producer.id.expiration.ms`.
+    pub fn new(topic: &TopicConfig, broker: BrokerId, producer_id_expiration_ms: i64) -> Self {
         let signed = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         let log = LogConfig {
             segment_bytes: topic.segment_bytes,
@@ -69,6 +76,8 @@ impl ReplicaConfig {
             flush_ms: topic.flush_ms,
             flush_before_ack: topic.flush_before_ack,
             verifies_transactions: true,
+            throttled_as_leader: ThrottledReplicas::parse(&topic.leader_throttled_replicas, broker),
+            throttled_as_follower: ThrottledReplicas::parse(&topic.follower_throttled_replicas, broker),
         }
     }
 }
@@ -90,6 +99,7 @@ fn compression(topic: &TopicConfig) -> TopicCompression {
 /// A broker's configuration in effect: what it was started with, under what the metadata has set since.
 #[derive(Clone, Debug)]
 pub struct BrokerLayers<'a> {
+    broker_id: BrokerId,
     broker: Option<Arc<ConfigImage>>,
     cluster: Option<Arc<ConfigImage>>,
     start: &'a StaticConfig,
@@ -119,7 +129,7 @@ impl BrokerLayers<'_> {
         let expiration = expiration.and_then(|text| text.parse().ok());
         let verifies_transactions = config::TransactionConfig::resolve(self.layers()).partition_verification;
         let expiration = expiration.unwrap_or(LogConfig::default().producer_id_expiration_ms);
-        let config = ReplicaConfig::new(&self.topic_config(image, topic), expiration);
+        let config = ReplicaConfig::new(&self.topic_config(image, topic), self.broker_id, expiration);
         ReplicaConfig { verifies_transactions, ..config }
     }
 }
@@ -127,6 +137,7 @@ impl BrokerLayers<'_> {
 /// The configuration in effect at the broker `broker_id`, started with `start`, as of `image`.
 pub fn broker_layers<'a>(image: &ClusterImage, broker_id: BrokerId, start: &'a StaticConfig) -> BrokerLayers<'a> {
     BrokerLayers {
+        broker_id,
         broker: image.config(&ConfigResource::broker(broker_id)).cloned(),
         cluster: image.config(&ConfigResource::default_broker()).cloned(),
         start,

@@ -30,6 +30,8 @@ struct Entry {
     asked: Option<Asked>,
     /// After an error: the last pause.
     pause: Duration,
+    /// By the last answer it has everything committed; a throttle leaves it alone then.
+    in_sync: bool,
 }
 
 /// A session with one leader, over one connection.
@@ -51,7 +53,7 @@ pub(super) struct FetchSession {
 impl FetchSession {
     /// A session that has not begun.
     pub fn new(partitions: BTreeMap<FetchKey, Arc<Replica>>, partition_max_bytes: i32, backoff_max: Duration) -> Self {
-        let entry = |replica| Entry { replica, asked: None, pause: Duration::ZERO };
+        let entry = |replica| Entry { replica, asked: None, pause: Duration::ZERO, in_sync: false };
         let entries: BTreeMap<_, _> = partitions.into_iter().map(|(key, replica)| (key, entry(replica))).collect();
         let moved = entries.keys().copied().collect();
         let (paused, forgotten) = (BTreeMap::new(), BTreeSet::new());
@@ -80,13 +82,34 @@ impl FetchSession {
         self.paused.values().min().copied().filter(|_| all)
     }
 
-    /// What the next request names, and what it drops from the session.
-    pub fn next_request(&mut self, now: Instant) -> (Vec<FetchTopic>, Vec<ForgottenTopic>) {
+    /// Ends the pauses that are over.
+    pub fn resume(&mut self, now: Instant) {
         let over: Vec<FetchKey> = self.paused.iter().filter(|(_, until)| **until <= now).map(|(key, _)| *key).collect();
         for key in over {
             self.paused.remove(&key);
             self.moved.insert(key);
         }
+    }
+
+    /// Leaves throttled replicas that are not in sync alone until then; how many there are.
+    pub fn hold_back(&mut self, until: Instant) -> usize {
+        let throttled = |(partition, entry): (i32, &Entry)| {
+            !entry.in_sync && entry.replica.config().throttled_as_follower.contains(partition)
+        };
+        let held_back: Vec<FetchKey> = self
+            .entries
+            .iter()
+            .filter(|(key, entry)| !self.paused.contains_key(*key) && throttled((key.1, *entry)))
+            .map(|(key, _)| *key)
+            .collect();
+        for &key in &held_back {
+            self.pause(key, until);
+        }
+        held_back.len()
+    }
+
+    /// What the next request names, and what it drops from the session.
+    pub fn next_request(&mut self, now: Instant) -> (Vec<FetchTopic>, Vec<ForgottenTopic>) {
         if self.epoch == 0 {
             self.begin_anew();
         }
@@ -186,10 +209,11 @@ impl FetchSession {
         Some((&entry.replica, entry.asked?.0))
     }
 
-    /// The answer has been taken in.
-    pub fn on_taken(&mut self, key: FetchKey) {
+    /// The answer has been taken in; `in_sync` when the replica has everything committed by it.
+    pub fn on_taken(&mut self, key: FetchKey, in_sync: bool) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.pause = Duration::ZERO;
+            entry.in_sync = in_sync;
             self.moved.insert(key);
         }
     }
@@ -199,11 +223,18 @@ impl FetchSession {
         let Some(entry) = self.entries.get_mut(&key) else { return false };
         let first = entry.pause.is_zero();
         entry.pause = (entry.pause * 2).clamp(BACKOFF_FIRST.min(self.backoff_max), self.backoff_max);
-        entry.asked = None;
-        self.paused.insert(key, now + entry.pause);
-        self.moved.remove(&key);
-        self.forgotten.insert(key);
+        let until = now + entry.pause;
+        self.pause(key, until);
         first
+    }
+
+    fn pause(&mut self, key: FetchKey, until: Instant) {
+        self.paused.insert(key, until);
+        self.moved.remove(&key);
+        let asked = self.entries.get_mut(&key).and_then(|entry| entry.asked.take());
+        if asked.is_some() {
+            self.forgotten.insert(key);
+        }
     }
 }
 

@@ -23,12 +23,16 @@ use crate::replication::LeaderAnswer;
 
 use super::fetch_session::FetchSession;
 use super::fetchers::{Assignment, FetchKey};
+use super::replica::Replica;
 use super::replicas::Replicas;
+use super::suspicions::Suspicions;
 
 /// First pause before a leader that cannot be reached is tried again; it doubles up to `replica.fetch.backoff.ms`.
 const BACKOFF_FIRST: Duration = Duration::from_millis(20);
 /// How long a request waits for what was fetched before it to get onto the disk.
 const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
+/// A leader that answers a fetch later than this, beyond the wait it was asked for, seems to hang.
+const ANSWER_DELAY_MAX: Duration = Duration::from_millis(700);
 /// A single batch may be larger than a whole answer should be.
 const LARGEST_BATCH_BYTES: usize = 128 << 20;
 
@@ -90,7 +94,10 @@ impl Fetcher {
                 }
             };
             match outcome {
-                Ok(()) => pause = Duration::ZERO,
+                Ok(()) => {
+                    self.suspect(|suspicions| suspicions.on_given_up(self.leader));
+                    pause = Duration::ZERO;
+                }
                 Err(None) => return,
                 Err(Some(error)) => self.rest(&error, &mut pause, &mut changes).await,
             }
@@ -105,6 +112,9 @@ impl Fetcher {
 
     /// Waits before the next try, but not when there is something else to fetch.
     async fn rest(&self, error: &FetchError, pause: &mut Duration, changes: &mut watch::Receiver<u64>) {
+        if matches!(error, FetchError::Client(_)) {
+            self.suspect(|suspicions| suspicions.on_broken(self.leader, clock::monotonic()));
+        }
         if pause.is_zero() {
             tracing::info!(leader = %self.leader, "cannot fetch, trying again: {error}");
         }
@@ -121,15 +131,21 @@ impl Fetcher {
             Err(error) => return error,
         };
         loop {
+            session.resume(Instant::now());
+            self.hold_back(&mut session);
             if let Some(until) = session.idle_until() {
                 tokio::time::sleep_until(until).await;
+                continue;
             }
             self.put_on_disk(&session).await;
             let request = self.request(&mut session);
+            let answer_due = clock::monotonic() + self.answer_patience();
+            self.suspect(|suspicions| suspicions.on_asked(self.leader, answer_due));
             let response = match connection.send(&request).await {
                 Ok(response) => response,
                 Err(error) => return error.into(),
             };
+            self.suspect(|suspicions| suspicions.on_answered(self.leader));
             *pause = Duration::ZERO;
             match session.on_response(response.error_code, response.session_id) {
                 Ok(true) => self.take(&mut session, response),
@@ -149,6 +165,30 @@ impl Fetcher {
         };
         // Those that were not in time are spoken of in a later request.
         let _ = tokio::time::timeout(FLUSH_PATIENCE, flushes).await;
+    }
+
+    /// Leaves out what is throttled while more than the limit is fetched, but looks again soon: limits change.
+    fn hold_back(&self, session: &mut FetchSession) {
+        let Some(replicas) = self.context.replicas.upgrade() else { return };
+        let throttle = &replicas.throttles().follower;
+        if let Some(wait_ms) = throttle.wait_ms(clock::monotonic()) {
+            let wait = Duration::from_millis(wait_ms).min(self.context.config.limits.fetch_backoff);
+            for _ in 0..session.hold_back(Instant::now() + wait) {
+                throttle.on_held_back();
+            }
+        }
+    }
+
+    fn suspect(&self, note: impl FnOnce(&Suspicions)) {
+        if let Some(replicas) = self.context.replicas.upgrade() {
+            note(&replicas.suspicions);
+        }
+    }
+
+    /// A leader that has nothing to send says so after the wait it was asked for.
+    fn answer_patience(&self) -> Duration {
+        let wait_ms = u64::try_from(self.context.config.limits.fetch_wait_max_ms).unwrap_or(0);
+        Duration::from_millis(wait_ms) + ANSWER_DELAY_MAX
     }
 
     async fn connect(&self) -> Result<Connection, FetchError> {
@@ -201,20 +241,24 @@ impl Fetcher {
 
     fn take_partition(&self, session: &mut FetchSession, key: FetchKey, response: FetchPartitionResponse) {
         let Some((replica, asked)) = session.asked(key) else { return };
+        let (leaders_high_watermark, mut bytes) = (response.high_watermark, 0);
         let taken = match answer(&response) {
             Ok(answer) => {
                 let records = match response.records {
                     Records::Inline(records) => records,
                     Records::Null | Records::External { .. } => Bytes::new(),
                 };
+                bytes = records.len();
                 replica.take_answer(&asked, answer, &records, clock::wall()).map_err(|error| error.to_string())
             }
             Err(error_code) => Err(error_code.to_string()),
         };
         // An offset that is out of range and stays so would be refused again at once.
         let moved = !response.error_code.is_error() || replica.next_fetch() != Some(asked);
+        let replica = Arc::clone(replica);
+        self.count(&replica, bytes);
         match taken {
-            Ok(()) if moved => session.on_taken(key),
+            Ok(()) if moved => session.on_taken(key, replica.log_end_offset() >= leaders_high_watermark),
             failed => {
                 let reason = failed.err().unwrap_or_else(|| response.error_code.to_string());
                 let partition = replica.topic_partition().clone();
@@ -222,6 +266,15 @@ impl Fetcher {
                     tracing::info!(%partition, leader = %self.leader, "cannot follow, trying again: {reason}");
                 }
             }
+        }
+    }
+
+    /// What throttled replicas fetch counts, in sync or not.
+    fn count(&self, replica: &Replica, bytes: usize) {
+        if replica.config().throttled_as_follower.contains(replica.topic_partition().partition)
+            && let Some(replicas) = self.context.replicas.upgrade()
+        {
+            replicas.throttles().follower.record(bytes, clock::monotonic());
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 
 use crate::clock;
+use crate::config::ReplicationQuotaConfig;
 use crate::log::{Disk, LogError, PartitionLog};
 use crate::metadata::{ClusterImage, ConfigResource, ConfigResourceType, ImageDelta, PartitionImage, TopicImage};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicId, TopicPartition, Uuid};
@@ -213,6 +214,10 @@ impl Replicas {
     fn follow_configs(&self, delta: &ImageDelta, followers: &mut Vec<(Arc<Replica>, Option<BrokerId>)>) {
         let is_broker = |resource: &ConfigResource| resource.resource_type == ConfigResourceType::Broker;
         let all = delta.changed_configs.iter().any(is_broker);
+        if all {
+            let layers = broker_layers(&delta.new, self.config.broker_id, &self.config.settings);
+            self.throttles.set_limits(&ReplicationQuotaConfig::resolve(layers.layers()));
+        }
         for replica in self.all() {
             let topic = &replica.topic_partition().topic;
             if all || delta.changed_configs.contains(&ConfigResource::topic(topic)) {

@@ -9,6 +9,7 @@ use crate::replication::{FollowerFetch, IsrMember, IsrProposal, Leader, LeaderSt
 use super::error::PartitionError;
 use super::read::ReadRecords;
 use super::replica::{Replica, Role, State};
+use super::throttle::Throttle;
 
 /// A follower's Fetch of this partition.
 #[derive(Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct FollowerRead<'a> {
     /// Whether the metadata of now lets this life of the follower join the in-sync replicas (A14). Asked under the
     /// partition's lock, so that a later [`Replica::on_broker`] has the last word.
     pub is_eligible: &'a dyn Fn() -> bool,
+    /// The limit of what is sent to those who are not in sync, where the topic says so.
+    pub throttle: &'a Throttle,
     /// The leader epoch the follower knows, −1 for none.
     pub current_leader_epoch: i32,
     /// The newest epoch of the follower's log, by which a divergence is seen.
@@ -112,6 +115,7 @@ impl Replica {
             .end_offset_for_epoch(asked.last_fetched_epoch)
             .filter(|&(epoch, end_offset)| epoch < asked.last_fetched_epoch || end_offset < offset);
         let in_range = (log_start_offset..=end).contains(&offset);
+        let in_sync = leader.isr().contains(&follower.broker_id);
         if acknowledge && in_range && diverging.is_none() {
             let (flushed_offset, eligible) = (asked.flushed_offset, (asked.is_eligible)());
             let fetch = FollowerFetch { follower, fetch_offset: offset, flushed_offset, eligible };
@@ -124,7 +128,9 @@ impl Replica {
         if diverging.is_none() && !in_range {
             return Err(PartitionError::OffsetOutOfRange { offset, log_start_offset, high_watermark });
         }
+        let held_back = || !in_sync && offset < end && self.is_held_back(asked.throttle, now);
         let slice = match diverging {
+            None if held_back() => None,
             None if offset < end => self.read_log(offset, max_bytes, end, min_one, high_watermark)?,
             _ => None,
         };
@@ -139,6 +145,22 @@ impl Replica {
             diverging,
             preferred: None,
         })
+    }
+
+    fn is_held_back(&self, throttle: &Throttle, now: Monotonic) -> bool {
+        let partition = self.topic_partition().partition;
+        let held_back = self.config.load().throttled_as_leader.contains(partition) && throttle.wait_ms(now).is_some();
+        if held_back {
+            throttle.on_held_back();
+        }
+        held_back
+    }
+
+    /// Notes that a follower was sent so many bytes of records.
+    pub fn on_fetched_by_follower(&self, bytes: usize, throttle: &Throttle, now: Monotonic) {
+        if self.config.load().throttled_as_leader.contains(self.topic_partition().partition) {
+            throttle.record(bytes, now);
+        }
     }
 
     /// The in-sync followers whose logs reach to `offset`, the one that is furthest first (KIP-392); none when this

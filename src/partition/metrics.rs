@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::replica::Replica;
 use super::replicas::Replicas;
+use super::throttle::ReplicationThrottles;
+use crate::clock;
 use crate::metadata::{ImageDelta, PartitionImage};
 use crate::model::BrokerId;
 use crate::observability::metrics::{MetricSource, Page, families};
@@ -24,6 +26,12 @@ families! {
         "Partitions led here that are moving to other brokers.";
     ISR_SHRINKS Counter "kafka_server_replicamanager_isrshrinks_total" [] "Replicas that fell out of sync, led here.";
     ISR_EXPANDS Counter "kafka_server_replicamanager_isrexpands_total" [] "Replicas that caught up, led here.";
+    LEADER_RATE Gauge "kafka_server_leaderreplication_byte_rate" []
+        "Bytes per second sent to followers of throttled partitions.";
+    FOLLOWER_RATE Gauge "kafka_server_followerreplication_byte_rate" []
+        "Bytes per second fetched by throttled followers here.";
+    HELD_BACK Counter "ottla_replication_held_back_total" ["role"]
+        "Fetches that a replication throttle left out a partition of, where this broker was leader or follower.";
     MESSAGES_IN Counter "kafka_server_brokertopicmetrics_messagesin_total" ["topic"] "Records appended by this leader.";
     BYTES_IN Counter "kafka_server_brokertopicmetrics_bytesin_total" ["topic"] "Bytes appended by this leader.";
     BYTES_OUT Counter "kafka_server_brokertopicmetrics_bytesout_total" ["topic"] "Bytes fetched by consumers.";
@@ -119,6 +127,16 @@ impl PartitionMetrics {
         let changes = self.0.isr_changes();
         page.value(&ISR_SHRINKS, changes.shrinks.load(Ordering::Relaxed));
         page.value(&ISR_EXPANDS, changes.expands.load(Ordering::Relaxed));
+        self.write_throttles(page);
+    }
+
+    fn write_throttles(&self, page: &mut Page) {
+        let (ReplicationThrottles { leader, follower }, now) = (self.0.throttles(), clock::monotonic());
+        page.value(&LEADER_RATE, leader.bytes_per_second(now).round());
+        page.value(&FOLLOWER_RATE, follower.bytes_per_second(now).round());
+        let mut samples = page.family(&HELD_BACK);
+        samples.add(&["leader"], leader.held_back());
+        samples.add(&["follower"], follower.held_back());
     }
 }
 

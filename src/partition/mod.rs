@@ -23,8 +23,10 @@ pub mod metrics;
 mod read;
 mod replica;
 mod replicas;
+mod suspicions;
 #[cfg(test)]
 mod tests;
+mod throttle;
 #[cfg(test)]
 mod topic_config_tests;
 mod waiters;
@@ -38,4 +40,5 @@ pub use leading::FollowerRead;
 pub use read::{Isolation, ReadRecords};
 pub use replica::Replica;
 pub use replicas::{LeadershipChange, Replicas, ReplicasConfig, ReplicationConfig};
+pub use throttle::{ReplicationThrottles, Throttle, ThrottledReplicas};
 pub use waiters::{Registration, Waiters, Waker, Watched};

@@ -4,7 +4,7 @@
 //! deleted. Handlers answer from [`Replicas::image`], the image as far as it has been applied *here*: what it says
 //! this broker leads can be written to at once.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock;
 use crate::cluster::{BrokerLifecycle, ControllerCalls, spawn_or_abort};
-use crate::config::StaticConfig;
+use crate::config::{Layers, ReplicationQuotaConfig, StaticConfig};
 use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
@@ -31,6 +31,8 @@ use super::housekeeping::Housekeeping;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
 use super::metrics::IsrChanges;
 use super::replica::Replica;
+use super::suspicions::Suspicions;
+use super::throttle::ReplicationThrottles;
 
 /// Followers are judged no more often than this.
 const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
@@ -78,6 +80,8 @@ pub struct Replicas {
     proposed: Mutex<Option<mpsc::UnboundedReceiver<ProposedIsr>>>,
     threads: Mutex<Vec<Thread>>,
     pub(super) isr_changes: IsrChanges,
+    pub(super) throttles: ReplicationThrottles,
+    pub(super) suspicions: Suspicions,
 }
 
 /// What replication needs to know of the node it runs in.
@@ -150,6 +154,8 @@ impl Replicas {
             directories.push(Directory { log, signal: Arc::default(), room: Arc::default(), found });
         }
         let (isr_proposals, proposed) = IsrProposalSender::channel();
+        let quota = ReplicationQuotaConfig::resolve(Layers::at_start(&config.settings));
+        let throttles = ReplicationThrottles::new(&quota);
         let replicas = Arc::new(Self {
             config,
             directories,
@@ -162,6 +168,8 @@ impl Replicas {
             proposed: Mutex::new(Some(proposed)),
             threads: Mutex::default(),
             isr_changes: IsrChanges::default(),
+            throttles,
+            suspicions: Suspicions::default(),
         });
         replicas.start_threads().map_err(LogError::io("start a thread for", PathBuf::new()))?;
         Ok(replicas)
@@ -198,6 +206,16 @@ impl Replicas {
     /// The metadata as far as it has been applied to the replicas here.
     pub fn image(&self) -> Arc<ClusterImage> {
         self.image.load_full()
+    }
+
+    /// How fast throttled partitions may be replicated.
+    pub fn throttles(&self) -> &ReplicationThrottles {
+        &self.throttles
+    }
+
+    /// Leaders that seem to be dead to those who follow them here. Clients are not to be sent to them.
+    pub fn suspected_leaders(&self) -> BTreeSet<BrokerId> {
+        self.suspicions.suspected(clock::monotonic())
     }
 
     /// `node.id`.

@@ -51,12 +51,20 @@ struct Sample {
 pub struct SampledRate {
     windows: QuotaWindows,
     samples: VecDeque<Sample>,
+    /// Samples that are missing yet count as time without anything.
+    counts_missing: bool,
 }
 
 impl SampledRate {
     /// Nothing has been recorded.
     pub fn new(windows: QuotaWindows) -> Self {
-        Self { windows, samples: VecDeque::new() }
+        Self { windows, samples: VecDeque::new(), counts_missing: true }
+    }
+
+    /// Nothing has been recorded, and what is missing does not count: the rate is that since the first record, over one
+    /// sample at least. Kafka measures replication so (its SimpleRate), where a burst is what a throttle must prevent.
+    pub fn since_first(windows: QuotaWindows) -> Self {
+        Self { counts_missing: false, ..Self::new(windows) }
     }
 
     /// `amount` happened `now`. Negative amounts take back what did not happen after all.
@@ -115,7 +123,7 @@ impl SampledRate {
     fn window_ms(&self, now: Monotonic) -> f64 {
         let elapsed = self.samples.front().map_or(0, |oldest| now.since_ms(oldest.start));
         let (size_ms, whole) = (self.windows.size_ms.max(1), self.windows.num.saturating_sub(1) as u64);
-        let missing = whole.saturating_sub(elapsed / size_ms) * size_ms;
+        let missing = if self.counts_missing { whole.saturating_sub(elapsed / size_ms) * size_ms } else { 0 };
         ((elapsed + missing) as f64).max(size_ms as f64)
     }
 }
@@ -168,6 +176,15 @@ mod tests {
         }
         let per_second = sent / 120.0;
         assert!((9_500.0..=11_000.0).contains(&per_second), "{per_second}");
+    }
+
+    #[test]
+    fn without_the_missing_samples_there_is_no_burst() {
+        let mut rate = SampledRate::since_first(WINDOWS);
+        rate.record(1_500.0, Monotonic(0));
+        assert_eq!(rate.rate(Monotonic(500)), 1_500.0, "over one sample at least");
+        assert_eq!(rate.rate(Monotonic(3_000)), 500.0);
+        assert!(rate.exceeds(1_000.0, Monotonic(500)) && !rate.exceeds(1_000.0, Monotonic(1_500)));
     }
 
     #[test]

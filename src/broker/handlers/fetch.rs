@@ -16,7 +16,7 @@
 //! (KIP-219).
 //!
 //! A follower reads up to the log's end, and its fetch offset acknowledges everything below. When its log is not the
-//! leader's it is told where they part instead. It may join the in-sync replicas only when the broker epoch of its
+//! leader's it is told where they part instead. While it is not in sync it may be held back by a throttle (KIP-73). It may join the in-sync replicas only when the broker epoch of its
 //! request is that of the metadata (KIP-903), so one that tells none never does.
 
 use std::collections::HashMap;
@@ -33,7 +33,9 @@ use crate::broker::quotas::Limited;
 use crate::clock;
 use crate::log::{AbortedTransaction, FileSlice, OsDisk};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset, TopicId, TopicPartition, Uuid};
-use crate::partition::{FollowerRead, Isolation, PartitionError, ReadRecords, Registration, Replica, Waker, Watched};
+use crate::partition::{
+    FollowerRead, Isolation, PartitionError, ReadRecords, Registration, Replica, Throttle, Waker, Watched,
+};
 use crate::protocol::Records;
 use crate::protocol::messages::{
     AbortedTransaction as AbortedTransactionAnswer, DivergingEpoch, FetchPartitionResponse, FetchRequest,
@@ -255,6 +257,7 @@ impl Fetch<'_> {
                     fetch_offset: asked.fetch_offset,
                     flushed_offset: asked.flushed_offset,
                     is_eligible: &|| self.is_active(follower),
+                    throttle: &self.context.replicas.throttles().leader,
                     current_leader_epoch: asked.current_leader_epoch,
                     last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
                 };
@@ -328,6 +331,9 @@ fn aborted(transaction: &AbortedTransaction) -> AbortedTransactionAnswer {
 struct Builder<'a> {
     isolation: Isolation,
     is_consumer: bool,
+    /// What followers are sent counts against it.
+    throttle: &'a Throttle,
+    now: Monotonic,
     hints: LeaderHints<'a>,
     response: FetchResponse,
     slots: Vec<Vec<FileSlice<OsDisk>>>,
@@ -339,6 +345,8 @@ impl<'a> Builder<'a> {
         Self {
             isolation: fetch.reader.isolation(),
             is_consumer: matches!(fetch.reader, Reader::Consumer(_)),
+            throttle: &fetch.context.replicas.throttles().leader,
+            now: clock::monotonic(),
             hints: LeaderHints::new(fetch.context, call, 16),
             response: FetchResponse {
                 throttle_time_ms: call.throttle.throttle_time_ms(),
@@ -353,8 +361,9 @@ impl<'a> Builder<'a> {
     fn add(&mut self, key: &FetchKey, read: Read) {
         let answer = match read {
             Ok((replica, read)) => {
-                if self.is_consumer {
-                    replica.on_fetched(bytes_of(&read));
+                match self.is_consumer {
+                    true => replica.on_fetched(bytes_of(&read)),
+                    false => replica.on_fetched_by_follower(bytes_of(&read), self.throttle, self.now),
                 }
                 self.records(key.partition, read)
             }

@@ -57,6 +57,8 @@ fn leader(
     let partition = partition_for(group_id, partitions);
     let image = context.image();
     let leader = image.partition(topic.id, partition).and_then(|partition| partition.leader());
+    let suspected = context.replicas.suspected_leaders();
+    let leader = leader.filter(|leader| !suspected.contains(leader));
     let broker = leader.and_then(|leader| image.broker(leader)).filter(|broker| !broker.fenced);
     let endpoint = broker.and_then(|broker| broker.endpoint(&call.client.listener));
     let (Some(leader), Some(endpoint)) = (leader, endpoint) else {

@@ -29,7 +29,8 @@ pub async fn handle(context: &Context, call: Call, request: MetadataRequest) -> 
     let creation_errors = create_missing(context, &context.image(), &asked, request.allow_auto_topic_creation).await;
     let answer = Answer {
         topic_operations: operations(request.include_topic_authorized_operations, authorized_operations::TOPIC),
-        view: ClusterView::new(context.image(), Arc::clone(&call.client.listener)),
+        view: ClusterView::new(context.image(), Arc::clone(&call.client.listener))
+            .doubting(context.replicas.suspected_leaders()),
     };
     let topics = if all {
         answer.view.image.topics().map(|topic| answer.topic(topic)).collect()

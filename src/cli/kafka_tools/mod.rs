@@ -35,6 +35,7 @@ mod options;
 mod partition_lists;
 mod producer_perf_test;
 mod reassign_partitions;
+mod reassignment_throttles;
 mod server_start;
 mod session;
 mod storage;

@@ -7,14 +7,16 @@ use serde_json::{Value, json};
 use super::failure::{Failure, exception, message};
 use super::options::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Given, HELP, Opt, Style, Tool, VERSION};
 use super::partition_lists::{json_file, partitions_of};
+use super::reassignment_throttles;
 use super::session::{connect, print, run_async, say};
 use crate::client::ClusterClient;
-use crate::client::admin::configs::{self, ConfigChange, ConfigResource};
 use crate::client::admin::{log_dirs, reassignments};
 use crate::model::TopicPartition;
 
 const ACTIONS: [&str; 5] = ["generate", "execute", "verify", "cancel", "list"];
-const NO_THROTTLE: &str = "replication is not throttled";
+const NO_DIRECTORIES: &str = "a broker keeps all of its partitions in one directory";
+const RUN_VERIFY: &str =
+    "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.";
 
 pub(super) static TOOL: Tool = Tool {
     name: "kafka-reassign-partitions",
@@ -36,8 +38,8 @@ pub(super) static TOOL: Tool = Tool {
         Opt::flag("preserve-throttles", "Leaves throttles as they are."),
         Opt::value("reassignment-json-file", "file", "A JSON file with the moves."),
         Opt::value("replica-alter-log-dirs-throttle", "bytes/s", "Slows moves between directories down.")
-            .not_served(NO_THROTTLE),
-        Opt::value("throttle", "bytes/s", "Slows moves down.").not_served(NO_THROTTLE),
+            .not_served(NO_DIRECTORIES),
+        Opt::value("throttle", "bytes/s", "Slows moves down."),
         Opt::value("timeout", "ms", "How long to wait for a move to begin.").without_effect("30 seconds are tried"),
         Opt::value("topics-to-move-json-file", "file", "A JSON file with the topics."),
         Opt::flag("verify", "Tells whether moves are done."),
@@ -200,6 +202,11 @@ async fn execute(given: &Given, client: &mut ClusterClient) -> Result<(), Failur
     before.retain(|partition, _| wanted.contains_key(partition));
     say!("Current partition replica assignment\n\n{}\n", document(&before, &directories(client).await?));
     say!("Save this to use as the --reassignment-json-file option during rollback");
+    if let Some(rate) = throttle(given)? {
+        say!("{RUN_VERIFY}");
+        reassignment_throttles::set(client, rate, &wanted, &before, &under_way).await?;
+        say!("The inter-broker throttle limit was set to {rate} B/s");
+    }
     let asked = wanted.iter().map(|(partition, replicas)| (partition.clone(), Some(replicas.clone()))).collect();
     let allow_change = !given.has("disallow-replication-factor-change");
     let outcomes = reassignments::alter(client, &asked, allow_change).await?;
@@ -212,6 +219,14 @@ async fn execute(given: &Given, client: &mut ClusterClient) -> Result<(), Failur
     let plural = if wanted.len() == 1 { "" } else { "s" };
     say!("Successfully started partition reassignment{plural} for {}", names(wanted.keys()));
     Ok(())
+}
+
+/// The rate that was asked for. Kafka takes a negative one for none.
+fn throttle(given: &Given) -> Result<Option<u64>, Failure> {
+    let Some(text) = given.value("throttle") else { return Ok(None) };
+    let rate: i64 =
+        text.trim().parse().map_err(|_| Failure::said(format!("--throttle expects a number, not {text}")))?;
+    Ok(u64::try_from(rate).ok())
 }
 
 async fn verify(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
@@ -238,29 +253,7 @@ async fn verify(given: &Given, client: &mut ClusterClient) -> Result<(), Failure
     }
     say!("");
     if !unfinished && !given.has("preserve-throttles") {
-        clear_throttles(client, &wanted).await?;
-    }
-    Ok(())
-}
-
-/// Takes away what an earlier run of Kafka's own tool may have set.
-async fn clear_throttles(client: &mut ClusterClient, wanted: &Replicas) -> Result<(), Failure> {
-    let unset = |names: &[&str]| -> Vec<(String, ConfigChange)> {
-        names.iter().map(|name| ((*name).to_owned(), ConfigChange::Unset)).collect()
-    };
-    let brokers: Vec<i32> = client.metadata().brokers.keys().copied().collect();
-    let of_broker = unset(&["leader.replication.throttled.rate", "follower.replication.throttled.rate"]);
-    let of_topic = unset(&["leader.replication.throttled.replicas", "follower.replication.throttled.replicas"]);
-    let plural = |count: usize| if count == 1 { "" } else { "s" };
-    let ids: Vec<String> = brokers.iter().map(i32::to_string).collect();
-    say!("Clearing broker-level throttles on broker{} {}", plural(ids.len()), ids.join(","));
-    for broker in brokers {
-        configs::alter(client, &ConfigResource::Broker(broker), &of_broker, false).await?;
-    }
-    let topics: Vec<String> = topics_of(wanted).into_iter().collect();
-    say!("Clearing topic-level throttles on topic{} {}", plural(topics.len()), topics.join(","));
-    for topic in topics {
-        configs::alter(client, &ConfigResource::Topic(topic), &of_topic, false).await?;
+        reassignment_throttles::clear(client, &topics_of(&wanted)).await?;
     }
     Ok(())
 }
@@ -288,7 +281,7 @@ async fn cancel(given: &Given, client: &mut ClusterClient) -> Result<(), Failure
     // Kafka ends no line here.
     print(format_args!("None of the specified partition moves are active."));
     if !given.has("preserve-throttles") {
-        clear_throttles(client, &wanted).await?;
+        reassignment_throttles::clear(client, &topics_of(&wanted)).await?;
     }
     Ok(())
 }

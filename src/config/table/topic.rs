@@ -1,7 +1,7 @@
 //! What a single topic may set; what it does not set comes from the broker's keys.
 
 use super::super::key::keys;
-use super::reasons::{NOT_TIERED, QUOTAS};
+use super::reasons::NOT_TIERED;
 
 keys! {
     /// What happens to old segments: `delete`, `compact` or both.
@@ -32,9 +32,9 @@ keys! {
     /// Segment size below the usual bound, in the place of segment.bytes; for tests.
     Int "internal.segment.bytes" = null; at_least(1), internal, in_force;
     /// Replicas whose leader sends at a throttled rate, as partition:broker, or `*`.
-    List "leader.replication.throttled.replicas" = ""; throttled_replicas, accepted(QUOTAS);
+    List "leader.replication.throttled.replicas" = ""; throttled_replicas, in_force;
     /// Replicas that fetch at a throttled rate, as partition:broker, or `*`.
-    List "follower.replication.throttled.replicas" = ""; throttled_replicas, accepted(QUOTAS);
+    List "follower.replication.throttled.replicas" = ""; throttled_replicas, in_force;
     /// How many bytes of a tiered partition stay on local disk.
     Long "local.retention.bytes" = "-2"; at_least(-2), broker_key("log.local.retention.bytes"), refused(NOT_TIERED);
     /// How long segments of a tiered partition stay on local disk, in milliseconds.
