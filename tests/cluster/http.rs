@@ -34,7 +34,7 @@ fn http_address(node: &Node) -> String {
 }
 
 /// Samples without comments, by name and labels.
-fn metrics(address: &str) -> BTreeMap<String, f64> {
+pub(super) fn metrics(address: &str) -> BTreeMap<String, f64> {
     let (status, page) = get(address, "/metrics");
     assert_eq!(status, 200);
     let samples = page.lines().filter(|line| !line.starts_with('#') && !line.is_empty());

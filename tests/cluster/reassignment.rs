@@ -10,7 +10,7 @@ use ottla::protocol::{
     ReassignablePartition, ReassignableTopic,
 };
 
-use super::harness::{Cluster, Connection, eventually};
+use super::harness::{Cluster, Connection, Plan, eventually, ottla};
 
 const TOPIC: &str = "moving";
 
@@ -144,4 +144,59 @@ fn the_preferred_replica_is_elected_by_command() {
     assert_eq!(elect(), [ErrorCode::None, ErrorCode::UnknownTopicOrPartition]);
     assert_eq!(elect(), [ErrorCode::ElectionNotNeeded, ErrorCode::UnknownTopicOrPartition]);
     assert_eq!(partition(&mut connection).leader_id, 2);
+}
+
+/// KIP-73: a move at a limited rate is held back, comes to its end, and leaves no throttle behind.
+#[test]
+fn a_throttled_move_is_held_back_and_completes() {
+    // Small answers, or all of it would be on its way before anybody could be held back.
+    let mut cluster = Plan::combined(2).set("replica.fetch.max.bytes", "8192").build();
+    let pages: Vec<String> = cluster.nodes().map(|node| format!("{}:9404", cluster.host(node))).collect();
+    for (node, page) in cluster.nodes().zip(&pages) {
+        cluster.reconfigure(node, "ottla.http.listener", page);
+    }
+    cluster.start_nodes(&[1, 2]);
+    cluster.await_brokers(1, &[1, 2]);
+    let mut connection = cluster.connect(1);
+    create_on(&mut connection, &[1]);
+    let value = vec![b'x'; 8_000];
+    for _ in 0..2 {
+        connection.produce(TOPIC, &value);
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("move.json");
+    let json = format!(r#"{{"version": 1, "partitions": [{{"topic": "{TOPIC}", "partition": 0, "replicas": [2]}}]}}"#);
+    std::fs::write(&file, json).expect("written");
+    let (file, servers) = (file.to_str().expect("UTF-8"), cluster.bootstrap_servers());
+    let tool = |arguments: &[&str]| {
+        let tool = ["tools", "run", "kafka-reassign-partitions", "--bootstrap-server", &servers];
+        let output = ottla(&[&tool, arguments, &["--reassignment-json-file", file]].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let said = tool(&["--execute", "--throttle", "2000"]);
+    assert!(said.contains("Warning: You must run --verify periodically"), "{said}");
+    assert!(said.contains("The inter-broker throttle limit was set to 2000 B/s"), "{said}");
+    let throttled = |connection: &mut Connection| {
+        let of_broker = connection.config(4, "2", "follower.replication.throttled.rate");
+        (of_broker, connection.config(2, TOPIC, "follower.replication.throttled.replicas"))
+    };
+    eventually("the throttle is set", || {
+        (throttled(&mut cluster.connect(2)) == (Some("2000".to_owned()), Some("0:2".to_owned()))).then_some(())
+    });
+    eventually("the move is complete", || moving(&mut connection).is_empty().then_some(()));
+    let held_back: f64 = pages
+        .iter()
+        .flat_map(|page| super::http::metrics(page))
+        .filter(|(name, _)| name.starts_with("ottla_replication_held_back_total"))
+        .map(|(_, count)| count)
+        .sum();
+    assert!(held_back > 0.0, "the first batch is four seconds' worth of the rate, and nobody waited for the second");
+    let said = tool(&["--verify"]);
+    assert!(said.contains("Clearing broker-level throttles on brokers 1,2"), "{said}");
+    eventually("the throttles are gone", || {
+        let unlimited = Some(i64::MAX.to_string());
+        (throttled(&mut cluster.connect(2)) == (unlimited, Some(String::new()))).then_some(())
+    });
+    assert_eq!(cluster.connect(2).fetch_all(TOPIC), vec![value; 2]);
 }

@@ -4,7 +4,7 @@
 //! node comes back where it was without anybody else having taken its port.
 
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 
 use ottla::protocol::{
@@ -162,6 +162,11 @@ impl Cluster {
         i32::try_from(self.slots.len()).expect("few nodes")
     }
 
+    /// Adds a broker to a cluster whose nodes are only one or the other, not started yet; its id.
+    pub fn add_broker(&mut self) -> i32 {
+        self.add_node("broker")
+    }
+
     /// All node ids.
     pub fn nodes(&self) -> impl Iterator<Item = i32> + use<> {
         1..=i32::try_from(self.slots.len()).expect("few nodes")
@@ -244,6 +249,18 @@ impl Cluster {
         slot.setup = slot.setup.clone().set(key, value);
     }
 
+    /// Sets an environment variable of a node from its next start on.
+    pub fn set_environment(&mut self, node: i32, name: &str, value: &str) {
+        let slot = self.slot_mut(node);
+        slot.setup = slot.setup.clone().environment(name, value);
+    }
+
+    /// Has a node run by another binary from its next start on.
+    pub fn set_binary(&mut self, node: i32, binary: &Path) {
+        let slot = self.slot_mut(node);
+        slot.setup = slot.setup.clone().binary(binary);
+    }
+
     /// Removes all that a node which is down has on disk.
     pub fn wipe(&mut self, node: i32) {
         assert!(matches!(self.slot(node).life, Life::Down), "node {node} runs");
@@ -263,6 +280,11 @@ impl Cluster {
     /// `host:port` of a broker for clients.
     pub fn address(&self, node: i32) -> &str {
         &self.slot(node).address
+    }
+
+    /// The host of a node, an address of its own on the loopback.
+    pub fn host(&self, node: i32) -> &str {
+        self.address(node).rsplit_once(':').expect("host:port").0
     }
 
     /// `bootstrap.servers` for a client: all brokers.
@@ -317,6 +339,39 @@ impl Cluster {
             let mut alive: Vec<i32> = response.brokers.iter().map(|broker| broker.broker_id).collect();
             alive.sort_unstable();
             (alive == expected).then_some(())
+        });
+    }
+
+    /// Waits until `asked`, a broker, knows exactly these in-sync replicas of partition 0 and a leader among them; the
+    /// leader.
+    pub fn await_isr(&self, asked: i32, topic: &str, expected: &[i32]) -> i32 {
+        let mut connection = self.connect(asked);
+        eventually(&format!("the in-sync replicas of {topic} are {expected:?}"), || {
+            let partition = connection.describe_topic(topic).partitions.remove(0);
+            let mut isr = partition.isr_nodes.clone();
+            isr.sort_unstable();
+            (isr == expected && expected.contains(&partition.leader_id)).then_some(partition.leader_id)
+        })
+    }
+
+    /// Waits until `asked`, a broker, knows who leads partition 0; the leader.
+    pub fn leader_of(&self, asked: i32, topic: &str) -> i32 {
+        let mut connection = self.connect(asked);
+        eventually(&format!("{topic} has a leader"), || {
+            let leader = connection.describe_topic(topic).partitions.first()?.leader_id;
+            (leader >= 0).then_some(leader)
+        })
+    }
+
+    /// A11: waits until the replicas on these nodes hold the same bytes of partition 0.
+    pub fn await_equal_logs(&self, topic: &str, nodes: &[i32]) {
+        let log = |&node: &i32| {
+            let directory = self.data(node).join(format!("{topic}-0"));
+            std::fs::read(directory.join("00000000000000000000.log")).unwrap_or_default()
+        };
+        eventually("the replicas hold the same bytes", || {
+            let logs: Vec<Vec<u8>> = nodes.iter().map(log).collect();
+            (!logs[0].is_empty() && logs.windows(2).all(|pair| pair[0] == pair[1])).then_some(())
         });
     }
 

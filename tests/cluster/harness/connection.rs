@@ -1,15 +1,17 @@
 //! A client that speaks Kafka's protocol, one request at a time.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use bytes::Bytes;
 use ottla::model::ErrorCode;
 use ottla::protocol::{
-    self, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DescribeTransactionsRequest, FetchPartition,
-    FetchRequest, FetchTopic, FindCoordinatorRequest, IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource,
-    IncrementalAlterableConfig, MetadataRequest, MetadataRequestTopic, MetadataResponseTopic, ProducePartition,
-    ProduceRequest, ProduceTopic, Records, Request,
+    self, CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, DescribeConfigsRequest, DescribeConfigsResource,
+    DescribeTransactionsRequest, FetchPartition, FetchRequest, FetchTopic, FindCoordinatorRequest,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterableConfig, MetadataRequest,
+    MetadataRequestTopic, MetadataResponseTopic, ProducePartition, ProduceRequest, ProduceResponse, ProduceTopic,
+    Records, Request,
 };
 use ottla::record::{BatchBuilder, Batches};
 
@@ -24,23 +26,33 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub fn open(address: &str) -> Self {
-        let stream = TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}"));
-        stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
-        Self { stream, correlation_id: 0 }
+        Self::try_open(address, PATIENCE).unwrap_or_else(|error| panic!("{address}: {error}"))
+    }
+
+    /// Connects to a node that may be down; answers are waited for so long.
+    pub fn try_open(address: &str, patience: Duration) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(patience))?;
+        Ok(Self { stream, correlation_id: 0 })
     }
 
     /// Sends a request and waits for its answer.
     pub fn send<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
+        self.try_send(version, request).expect("an answer")
+    }
+
+    /// The same to a node that may die meanwhile.
+    pub fn try_send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
         self.correlation_id += 1;
         let frame = protocol::encode_request(version, self.correlation_id, Some("test"), request);
-        self.stream.write_all(&frame.bytes).expect("sent");
+        self.stream.write_all(&frame.bytes)?;
         let mut length = [0; 4];
-        self.stream.read_exact(&mut length).expect("an answer");
+        self.stream.read_exact(&mut length)?;
         let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
-        self.stream.read_exact(&mut answer).expect("a whole answer");
+        self.stream.read_exact(&mut answer)?;
         let (header, response) = protocol::decode_response::<R>(&Bytes::from(answer), version).expect("decodes");
         assert_eq!(header.correlation_id, self.correlation_id);
-        response
+        Ok(response)
     }
 
     /// Waits until this node coordinates a transactional id and has read what there is of it.
@@ -104,6 +116,28 @@ impl Connection {
         self.send(9, &request).topics.remove(0)
     }
 
+    /// `host:port` of who leads partition 0 of a topic, as this node, which may die meanwhile, knows it.
+    pub fn find_leader(&mut self, topic: &str) -> io::Result<Option<String>> {
+        let asked = MetadataRequestTopic { name: Some(topic.to_owned()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest { topics: Some(vec![asked]), ..MetadataRequest::default() };
+        let response = self.try_send(9, &request)?;
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let leader = partitions.filter(|partition| partition.partition_index == 0).map(|first| first.leader_id).next();
+        let broker = response.brokers.iter().find(|broker| Some(broker.node_id) == leader);
+        Ok(broker.map(|broker| format!("{}:{}", broker.host, broker.port)))
+    }
+
+    /// The value in effect of a resource's config (2 is a topic, 4 a broker, which must be this one).
+    pub fn config(&mut self, resource_type: i8, resource: &str, key: &str) -> Option<String> {
+        let resource = DescribeConfigsResource {
+            resource_type,
+            resource_name: resource.to_owned(),
+            configuration_keys: Some(vec![key.to_owned()]),
+        };
+        let request = DescribeConfigsRequest { resources: vec![resource], ..DescribeConfigsRequest::default() };
+        self.send(1, &request).results.remove(0).configs.remove(0).value
+    }
+
     /// Sets a config of a resource (2 is a topic, 4 a broker), or removes it, or panics.
     pub fn alter_config(&mut self, resource_type: i8, resource: &str, key: &str, value: Option<&str>) {
         let altered = self.try_alter_config(resource_type, resource, key, value);
@@ -147,17 +181,13 @@ impl Connection {
 
     /// Produces one record to partition 0, acknowledged by the leader (1) or by all in-sync replicas (-1).
     pub fn try_produce_with(&mut self, topic: &str, value: &[u8], acks: i16) -> Result<i64, ErrorCode> {
-        let mut batch = BatchBuilder::new();
-        batch.append(1_700_000_000_000, None, Some(value), &[]);
-        let partition = ProducePartition { index: 0, records: Some(batch.build()) };
-        let topic = ProduceTopic { name: topic.to_owned(), partitions: vec![partition], ..ProduceTopic::default() };
-        let request = ProduceRequest { acks, timeout_ms: 30_000, topics: vec![topic], ..ProduceRequest::default() };
-        let response = self.send(8, &request);
-        let partition = &response.responses[0].partition_responses[0];
-        match partition.error_code {
-            ErrorCode::None => Ok(partition.base_offset),
-            error => Err(error),
-        }
+        outcome(&self.send(8, &produce_request(topic, value, acks, 30_000)))
+    }
+
+    /// Produces one record with acks=all to partition 0 of a node that may die meanwhile; `timeout_ms` bounds the wait
+    /// for the in-sync replicas.
+    pub fn produce_within(&mut self, topic: &str, value: &[u8], timeout_ms: i32) -> io::Result<Result<i64, ErrorCode>> {
+        Ok(outcome(&self.try_send(8, &produce_request(topic, value, -1, timeout_ms))?))
     }
 
     /// The values of all records of partition 0.
@@ -188,5 +218,21 @@ impl Connection {
                 return values;
             }
         }
+    }
+}
+
+fn produce_request(topic: &str, value: &[u8], acks: i16, timeout_ms: i32) -> ProduceRequest {
+    let mut batch = BatchBuilder::new();
+    batch.append(1_700_000_000_000, None, Some(value), &[]);
+    let partition = ProducePartition { index: 0, records: Some(batch.build()) };
+    let topic = ProduceTopic { name: topic.to_owned(), partitions: vec![partition], ..ProduceTopic::default() };
+    ProduceRequest { acks, timeout_ms, topics: vec![topic], ..ProduceRequest::default() }
+}
+
+fn outcome(response: &ProduceResponse) -> Result<i64, ErrorCode> {
+    let partition = &response.responses[0].partition_responses[0];
+    match partition.error_code {
+        ErrorCode::None => Ok(partition.base_offset),
+        error => Err(error),
     }
 }

@@ -3,7 +3,9 @@
 
 mod cluster;
 mod connection;
+mod load;
 mod node;
+mod proxy;
 mod setup;
 
 use std::thread;
@@ -11,7 +13,9 @@ use std::time::{Duration, Instant};
 
 pub use cluster::{Cluster, Plan};
 pub use connection::Connection;
+pub use load::Load;
 pub use node::{Node, Process};
+pub use proxy::Proxy;
 pub use setup::{Setup, ottla};
 
 /// Longer than anything takes on a busy machine; only a failing test waits so long.

@@ -17,6 +17,7 @@ pub struct Setup {
     overrides: Vec<String>,
     environment: Vec<(String, String)>,
     arguments: Vec<String>,
+    binary: PathBuf,
 }
 
 impl Setup {
@@ -31,7 +32,19 @@ impl Setup {
 
     /// Nothing configured at all; `directory` is the working directory.
     pub fn bare(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), overrides: Vec::new(), environment: Vec::new(), arguments: Vec::new() }
+        Self {
+            directory: directory.to_owned(),
+            overrides: Vec::new(),
+            environment: Vec::new(),
+            arguments: Vec::new(),
+            binary: PathBuf::from(env!("CARGO_BIN_EXE_ottla")),
+        }
+    }
+
+    /// Another binary than the one that was built with the tests.
+    pub fn binary(mut self, binary: &Path) -> Self {
+        self.binary = binary.to_owned();
+        self
     }
 
     /// Adds `--override key=value`.
@@ -53,7 +66,7 @@ impl Setup {
     }
 
     fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ottla"));
+        let mut command = Command::new(&self.binary);
         command.arg("server").args(&self.arguments).current_dir(&self.directory).stdin(Stdio::null());
         for pair in &self.overrides {
             command.args(["--override", pair]);
