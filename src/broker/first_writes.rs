@@ -33,6 +33,7 @@ pub(super) struct FirstWrites {
 struct FirstWrite {
     place: (usize, i32),
     producer: Producer,
+    header: BatchHeader,
     replica: Arc<Replica>,
     guard: VerificationGuard,
 }
@@ -55,8 +56,11 @@ impl FirstWrites {
         let partitions: Vec<_> = ask.iter().map(|first_write| first_write.replica.topic_partition().clone()).collect();
         let outcomes = context.transactions.join(id, producer, &partitions, membership).await;
         by_partition.extend(ask.into_iter().zip(outcomes).map(|(first_write, outcome)| {
-            let FirstWrite { place, producer: of, guard, .. } = first_write;
+            let FirstWrite { place, producer: of, header, replica, guard } = first_write;
             let outcome = if of == producer { outcome } else { ErrorCode::InvalidProducerIdMapping };
+            if outcome.is_retriable() {
+                replica.note_refused(&header, clock::wall());
+            }
             (place, if outcome.is_error() { Err(told(outcome, api_version)) } else { Ok(guard) })
         }));
         Self { by_partition }
@@ -83,7 +87,7 @@ fn begin(
     let replica = replica.ok().filter(|replica| replica.leader_epoch().is_some())?;
     let producer = Producer { id: header.producer_id, epoch: header.producer_epoch };
     let guard = replica.start_verification(producer.id, producer.epoch, clock::wall())?;
-    Some(FirstWrite { place: (topic_at, partition.index), producer, replica, guard })
+    Some(FirstWrite { place: (topic_at, partition.index), producer, header, replica, guard })
 }
 
 /// What the producer is told of an error of the coordinator.

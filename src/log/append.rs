@@ -41,11 +41,13 @@ pub enum ProducerRefusal {
         /// The last one in the log; −1 for none.
         last_sequence: i32,
     },
-    /// An earlier batch of the producer could not be written; this one has to follow it.
-    #[error("an earlier batch of producer {producer_id} could not be written and has to come first")]
-    BehindFailedWrite {
+    /// An earlier batch of the producer was refused, or may be on its way to the previous leader: it has to come first.
+    #[error("producer {producer_id} has to send again what comes before sequence number {base_sequence}")]
+    TooEarly {
         /// The producer.
         producer_id: ProducerId,
+        /// First sequence number of the batch.
+        base_sequence: i32,
     },
     /// The batch was appended once, but so long ago that its offset is not remembered.
     #[error("duplicate of sequence numbers {base_sequence} to {last_sequence} of producer {producer_id}")]
@@ -100,7 +102,7 @@ impl ProducerRefusal {
     pub fn error_code(&self) -> ErrorCode {
         match self {
             ProducerRefusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            ProducerRefusal::BehindFailedWrite { .. } => ErrorCode::KafkaStorageError,
+            ProducerRefusal::TooEarly { .. } => ErrorCode::NotEnoughReplicas,
             ProducerRefusal::DuplicateSequence { .. } => ErrorCode::DuplicateSequenceNumber,
             ProducerRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
             ProducerRefusal::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,

@@ -5,12 +5,15 @@
 //! never claims what is not synced.
 
 mod append;
+mod awaited;
 mod compact;
 mod maintain;
 mod open;
 mod producers;
 mod transactions;
 
+#[cfg(test)]
+mod awaited_tests;
 #[cfg(test)]
 mod compaction_tests;
 #[cfg(test)]
@@ -20,17 +23,18 @@ mod tests;
 #[cfg(test)]
 mod transaction_tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::model::{LeaderEpoch, LeaderEpochs, Offset, ProducerId, TopicId, TopicPartition, Uuid, Wall};
+use crate::model::{LeaderEpoch, LeaderEpochs, Offset, TopicId, TopicPartition, Uuid, Wall};
 
 use super::checkpoint::format_leader_epochs;
 use super::disk::Disk;
 use super::file_names::{LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, deleted_directory_name};
 use super::producer_state::ProducerStates;
 use super::{Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader, ProducerInfo, SegmentedLog};
+use awaited::Awaited;
 use producers::Snapshots;
 pub use transactions::VerificationGuard;
 use transactions::Verifications;
@@ -74,8 +78,7 @@ pub struct PartitionLog<D: Disk> {
     /// Transactions whose markers may not be committed yet: first offset, and offset of the marker.
     ended_transactions: BTreeMap<Offset, Offset>,
     verifications: Verifications,
-    /// Producers whose last batch could not be written here.
-    write_failed_for: HashSet<ProducerId>,
+    awaited: Awaited,
     /// Bytes appended up to the last flush, of those since the log was opened.
     flushed_bytes: u64,
     /// The partition's directory may not be durable in the one above, nor `partition.metadata` in it.
@@ -137,7 +140,7 @@ impl<D: Disk> PartitionLog<D> {
     pub fn assign_leader_epoch_start(&mut self, leader_epoch: LeaderEpoch) -> Result<(), LogError> {
         self.check_leader_epoch(leader_epoch)?;
         self.note_leader_epoch(leader_epoch, self.log_end_offset());
-        self.write_failed_for.clear();
+        self.awaited.clear();
         Ok(())
     }
 
@@ -275,8 +278,7 @@ impl<D: Disk> PartitionLog<D> {
     pub fn expire_producers(&mut self, now: Wall) -> usize {
         let expiration_ms = self.log.config().producer_id_expiration_ms;
         self.verifications.expire(now, expiration_ms);
-        // Whoever is still at it fails again, and is noted again.
-        self.write_failed_for.clear();
+        self.awaited.clear();
         self.producers.expire(now, expiration_ms)
     }
 }

@@ -189,6 +189,11 @@ impl ProducerStates {
         })
     }
 
+    /// Offset of the last record of the producer's last batch.
+    pub fn last_offset(&self, producer_id: ProducerId) -> Option<Offset> {
+        self.producers.get(&producer_id)?.batches.back().map(|batch| batch.last_offset)
+    }
+
     /// True when the producer has a transaction open in this epoch.
     pub fn has_open_transaction(&self, producer_id: ProducerId, producer_epoch: ProducerEpoch) -> bool {
         let producer = self.producers.get(&producer_id).filter(|producer| producer.epoch == producer_epoch);
@@ -318,11 +323,14 @@ fn refusal(producer: &ProducerState, header: &BatchHeader) -> Option<ProducerRef
     Some(ProducerRefusal::OutOfOrderSequence { producer_id, base_sequence, last_sequence })
 }
 
-/// True when all of the batch lies before what is remembered, going round at 2³¹: of two distances the shorter counts.
+/// True when all of the batch lies before what is remembered.
 fn is_older(header: &BatchHeader, producer: &ProducerState) -> bool {
-    let Some(oldest) = producer.batches.front() else { return false };
-    let distance = i64::from(oldest.base_sequence()) - i64::from(header.last_sequence());
-    let distance = distance.rem_euclid(SEQUENCES);
+    producer.batches.front().is_some_and(|oldest| comes_after(oldest.base_sequence(), header.last_sequence()))
+}
+
+/// True when `sequence` comes after `other`, going round at 2³¹: of two distances the shorter counts.
+pub fn comes_after(sequence: i32, other: i32) -> bool {
+    let distance = (i64::from(sequence) - i64::from(other)).rem_euclid(SEQUENCES);
     distance > 0 && distance < SEQUENCES / 2
 }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::log::{AppendOutcome, OsDisk, PartitionLog, VerificationGuard};
 use crate::model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Wall};
-use crate::record::{self, EndTransactionMarker, ProduceRules, TimestampType};
+use crate::record::{self, BatchHeader, EndTransactionMarker, ProduceRules, TimestampType};
 
 use super::error::PartitionError;
 use super::replica::{Replica, Role, State};
@@ -90,10 +90,11 @@ impl Replica {
         let AppendRequest { records, required_acks, leader_epoch: decided_in, guard, .. } = request;
         let valid = record::validate(records, &rules, now)?;
         let stamped = valid.header.timestamp_type() == TimestampType::LogAppendTime;
-        let appended = self.append_with(required_acks, decided_in, stamped, |log, leader_epoch| {
+        let too_few = |log: &mut PartitionLog<OsDisk>| log.note_refused(&valid.header, now);
+        let appended = self.append_with(required_acks, decided_in, stamped, too_few, |log, leader_epoch| {
             // What a coordinator writes is small, and makes room in the end: offsets, ends of transactions.
             if !rules.coordinated && !self.room.take(valid.batch.len()) {
-                log.note_unwritten(&valid.header);
+                log.note_refused(&valid.header, now);
                 return Err(PartitionError::NoRoom);
             }
             Ok(log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, now)?)
@@ -106,9 +107,10 @@ impl Replica {
     /// Ends a producer's transaction in this partition.
     pub fn append_marker(&self, request: MarkerRequest, now: Wall) -> Result<Appended, PartitionError> {
         let MarkerRequest { producer_id, producer_epoch, marker, transaction_version, leader_epoch } = request;
-        self.append_with(-1, leader_epoch, false, |log, leader_epoch| {
+        let end = |log: &mut PartitionLog<OsDisk>, leader_epoch| {
             Ok(log.append_marker(marker, (producer_id, producer_epoch), transaction_version, leader_epoch, now)?)
-        })
+        };
+        self.append_with(-1, leader_epoch, false, |_| {}, end)
     }
 
     /// To be called before a coordinator is asked whether the producer's transaction is ongoing. `None` when that is
@@ -122,17 +124,25 @@ impl Replica {
         self.with_log(|log| log.start_verification(producer_id, producer_epoch, now)).flatten()
     }
 
-    /// Has `append` write under the leadership of `decided_in`, and sees to what follows from it.
+    /// To be called when a batch is refused, for a reason that will pass, before it comes to an append.
+    pub fn note_refused(&self, header: &BatchHeader, now: Wall) {
+        self.with_log(|log| log.note_refused(header, now));
+    }
+
+    /// Has `append` write under the leadership of `decided_in`, and sees to what follows from it. `too_few` is told when
+    /// there are not enough replicas for that.
     fn append_with(
         &self,
         required_acks: i16,
         decided_in: Option<LeaderEpoch>,
         stamped: bool,
+        too_few: impl FnOnce(&mut PartitionLog<OsDisk>),
         append: impl FnOnce(&mut PartitionLog<OsDisk>, LeaderEpoch) -> Result<AppendOutcome, PartitionError>,
     ) -> Result<Appended, PartitionError> {
         let mut state = self.state();
         let State { log: Some(log), role: Role::Leader(leader) } = &mut *state else { return Err(self.not_leader()) };
         if required_acks == -1 && !leader.has_min_isr() {
+            too_few(log);
             return Err(PartitionError::NotEnoughReplicas { in_sync: leader.isr().len() });
         }
         let leader_epoch = leader.leader_epoch();

@@ -1,13 +1,19 @@
 """Decides from a history alone whether promises were kept. Knows no cluster, no client and no clock.
 
 An outcome that nobody knows is never counted as absent: such a record may be there or not. docs/reliability.md lists
-the kinds of violations.
+the kinds of violations. Millions of records are held in arrays, and looked at one partition at a time.
 """
 
+import array
 import collections
 import dataclasses
 
 IN_ORDER = ("idempotent", "transactional")
+COMMITTED, ABORTED, OPEN = 1, 2, 3
+OUTCOMES = {"ok": COMMITTED, "fail": ABORTED, "info": OPEN}
+NUMBER_BITS = 40  # A record is one integer: its client's place above, its number below.
+NUMBER = (1 << NUMBER_BITS) - 1
+NOWHERE = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,27 +23,49 @@ class Violation:
     what: str
 
 
-@dataclasses.dataclass
+class Sent:
+    """What one client sent, by number."""
+
+    def __init__(self, name):
+        self.name, self.kind = name, None
+        self.tps = array.array("h")  # Which partition, by its place; NOWHERE when it was not sent.
+        self.offsets = array.array("q")  # NOWHERE when no acknowledgement told.
+        self.invoked = array.array("q")
+        self.acked = array.array("q")  # Zero when it was not acknowledged.
+        self.outcomes = array.array("b")  # Of its transaction.
+
+    def make_room(self, number):
+        more = number + 1 - len(self.tps)
+        if more > 0:
+            self.tps.extend([NOWHERE] * more)
+            self.offsets.extend([NOWHERE] * more)
+            for column in (self.invoked, self.acked, self.outcomes):
+                column.extend([0] * more)
+
+
 class Reading:
     """What one client read of one partition, in its order."""
 
-    client: str
-    tp: str
-    committed_only: bool
-    assigned: bool
-    records: list = dataclasses.field(default_factory=list)
+    def __init__(self, client, tp, committed_only, assigned):
+        self.client, self.tp, self.committed_only, self.assigned = client, tp, committed_only, assigned
+        self.offsets, self.records = array.array("q"), array.array("q")
+
+    def __len__(self):
+        return len(self.offsets)
+
+    def __iter__(self):
+        return zip(self.offsets, self.records)
 
 
 class Index:
     """A history by what the checks ask for."""
 
     def __init__(self, events):
-        self.kinds = {}
-        self.invoked = {}  # (client, number) -> (tp, time)
-        self.acks = {}  # (client, number) -> (tp, offset or None, time)
-        self.transactions = []  # (outcome, client, first, last)
+        self.sent = []  # by the client's place
+        self.tps = []
+        self.transactions = []  # (outcome, client's place, first, last)
         self.readings = {}  # (client, tp) -> Reading
-        self.final = collections.defaultdict(list)
+        self.final = {}  # tp -> Reading
         self.ends = {}
         self.resets = []
         self.commits = {}  # (client, id) -> [group, offsets, invoked, finished or None, type]
@@ -45,55 +73,113 @@ class Index:
         self.replicas = collections.defaultdict(dict)
         self.faults = []
         self.deaths = []
+        self.confessions = []  # (client's place, time, what)
         self.count = 0
         self.run = {}
-        self._asked = {}
+        self._damaged = []  # What was read in place of a record: record -1 is the first.
+        self._clients, self._tps, self._asked = {}, {}, {}
         for event in events:
             self.count += 1
             getattr(self, "_" + event["f"], self._other)(event)
 
-    def is_aborted(self):
-        aborted = set()
-        for outcome, client, first, last in self.transactions:
-            if outcome == "fail":
-                aborted.update((client, number) for number in range(first, last + 1))
-        return aborted
+    def name(self, record):
+        return f"{self.sent[record >> NUMBER_BITS].name}:{record & NUMBER}"
 
-    def kept(self):
-        """The records that must be there: acknowledged, and if in a transaction, committed."""
-        committed = set()
-        for outcome, client, first, last in self.transactions:
-            if outcome == "ok":
-                committed.update((client, number) for number in range(first, last + 1))
-        for record, (tp, offset, _) in self.acks.items():
-            if self.kinds.get(record[0]) != "transactional" or record in committed:
-                yield record, tp, offset
+    def damage(self, record):
+        """What was found, when the record is none."""
+        return self._damaged[-record - 1] if record < 0 else None
+
+    def is_in_order(self, record):
+        return record >= 0 and self.sent[record >> NUMBER_BITS].kind in IN_ORDER
+
+    def outcome(self, record):
+        """Of the record's transaction; None when it is in none."""
+        outcomes = self.sent[record >> NUMBER_BITS].outcomes if record >= 0 else ()
+        return outcomes[record & NUMBER] if record & NUMBER < len(outcomes) else None
+
+    def place(self, record):
+        """The partition that the record was sent to; None when it was not sent."""
+        tps = self.sent[record >> NUMBER_BITS].tps
+        number = record & NUMBER
+        return self.tps[tps[number]] if number < len(tps) and tps[number] != NOWHERE else None
+
+    def acknowledged(self):
+        """(tp, [(offset or NOWHERE, record, invoked, acked)]) of all that was acknowledged, one partition at a time."""
+        by_tp = [array.array("q") for _ in self.tps]
+        for at, client in enumerate(self.sent):
+            for number, acked in enumerate(client.acked):
+                if acked:
+                    by_tp[client.tps[number]].append(at << NUMBER_BITS | number)
+        for tp, records in zip(self.tps, by_tp):
+            yield tp, [(client.offsets[number], record, client.invoked[number], client.acked[number])
+                       for record in records
+                       for client, number in [(self.sent[record >> NUMBER_BITS], record & NUMBER)]]
+
+    def must_be_there(self, record):
+        """For what was acknowledged: not in a transaction, or in one that was committed."""
+        return self.sent[record >> NUMBER_BITS].kind != "transactional" or self.outcome(record) == COMMITTED
 
     def _run(self, event):
         self.run = event
 
     def _client(self, event):
-        self.kinds[event["client"]] = event["kind"]
+        self._sender(event["client"])[1].kind = event["kind"]
+
+    def _sender(self, name):
+        at = self._clients.setdefault(name, len(self.sent))
+        if at == len(self.sent):
+            self.sent.append(Sent(name))
+        return at, self.sent[at]
+
+    def _tp(self, name):
+        at = self._tps.setdefault(name, len(self.tps))
+        if at == len(self.tps):
+            self.tps.append(name)
+        return at
 
     def _send(self, event):
+        client, time = self._sender(event["client"])[1], event["t"]
         if event["type"] == "invoke":
             for tp, number in event["records"]:
-                self.invoked[event["client"], number] = (tp, event["t"])
+                client.make_room(number)
+                client.tps[number], client.invoked[number] = self._tp(tp), time
         elif event["type"] == "ok":
             for tp, number, offset in event["acks"]:
-                self.acks[event["client"], number] = (tp, offset, event["t"])
+                client.make_room(number)
+                client.tps[number], client.acked[number] = self._tp(tp), time
+                client.offsets[number] = NOWHERE if offset is None else offset
 
     def _txn(self, event):
-        self.transactions.append((event["type"], event["client"], event["first"], event["last"]))
+        at, client = self._sender(event["client"])
+        first, last = event["first"], event["last"]
+        client.make_room(last)
+        for number in range(first, last + 1):
+            client.outcomes[number] = OUTCOMES[event["type"]]
+        self.transactions.append((event["type"], at, first, last))
+
+    def _confession(self, event):
+        self.confessions.append((self._sender(event["client"])[0], event["t"], event["what"]))
 
     def _poll(self, event):
         key = event["client"], event["tp"]
         if key not in self.readings:
             self.readings[key] = Reading(*key, event["isolation"] == "committed", event["assigned"])
-        self.readings[key].records.extend(map(tuple, event["records"]))
+        self._read(self.readings[key], event["records"])
 
     def _final(self, event):
-        self.final[event["tp"]].extend(map(tuple, event["records"]))
+        tp = event["tp"]
+        if tp not in self.final:
+            self.final[tp] = Reading("the last reading", tp, True, True)
+        self._read(self.final[tp], event["records"])
+
+    def _read(self, reading, records):
+        for offset, client, number in records:
+            reading.offsets.append(offset)
+            if client is None:
+                self._damaged.append(number)
+                reading.records.append(-len(self._damaged))
+            else:
+                reading.records.append(self._sender(client)[0] << NUMBER_BITS | number)
 
     def _end(self, event):
         self.ends[event["tp"]] = event["offset"]
@@ -130,97 +216,117 @@ class Index:
 
 def check(index):
     """All violations that an indexed history shows."""
-    checks = (corrupt, inconsistent, lost, duplicated, reordered, out_of_real_time, nonmonotonic, skipped, aborted_read,
-              half_transaction, went_back, truncated, unfinished, divergent)
+    checks = (corrupt, inconsistent, lost, lost_after_reading, duplicated, reordered, out_of_real_time, nonmonotonic,
+              skipped, aborted_read, half_transaction, went_back, truncated, unfinished, divergent)
     return [violation for each in checks for violation in each(index)]
-
-
-def name(record):
-    return f"{record[0]}:{record[1]}"
 
 
 def all_readings(index):
     yield from index.readings.values()
-    for tp, records in index.final.items():
-        yield Reading("the last reading", tp, True, True, records)
+    yield from index.final.values()
 
 
 def corrupt(index):
     """A payload that does not match its hash, or a record that nobody sent there."""
     for reading in all_readings(index):
-        for offset, client, number in reading.records:
-            if client is None:
-                yield Violation("corrupt", reading.tp, f"offset {offset}, read by {reading.client}: {number}")
-            elif index.invoked.get((client, number), (None,))[0] != reading.tp:
-                yield Violation("corrupt", reading.tp, f"offset {offset}: {client}:{number} was never sent there")
+        for offset, record in reading:
+            if record < 0:
+                what = f"offset {offset}, read by {reading.client}: {index.damage(record)}"
+                yield Violation("corrupt", reading.tp, what)
+            elif index.place(record) != reading.tp:
+                yield Violation("corrupt", reading.tp, f"offset {offset}: {index.name(record)} was never sent there")
 
 
 def inconsistent(index):
     """A2: an offset has one value for ever, in all acknowledgements and all readings."""
-    values = {}
-    found = ((tp, offset, record, "its acknowledgement") for record, (tp, offset, _) in index.acks.items()
-             if offset is not None)
-    read = ((reading.tp, offset, (client, number), reading.client) for reading in all_readings(index)
-            for offset, client, number in reading.records)
-    for source in (found, read):
-        for tp, offset, record, teller in source:
-            first = values.setdefault((tp, offset), (record, teller))
-            if first[0] != record:
-                yield Violation("inconsistent", tp, f"offset {offset} is {name(first[0])} by {first[1]} "
-                                                    f"and {name(record)} by {teller}")
+    readings = collections.defaultdict(list)
+    for reading in all_readings(index):
+        readings[reading.tp].append(reading)
+    for tp, acks in index.acknowledged():
+        values = {}
+        told = ((offset, record, "its acknowledgement") for offset, record, _, _ in acks if offset != NOWHERE)
+        read = ((offset, record, reading.client) for reading in readings[tp] for offset, record in reading)
+        for source in (told, read):
+            for offset, record, teller in source:
+                first = values.setdefault(offset, record)
+                if first != record and min(first, record) >= 0:
+                    what = f"offset {offset} is {index.name(first)} and, by {teller}, {index.name(record)}"
+                    yield Violation("inconsistent", tp, what)
 
 
 def lost(index):
-    """A1: what was acknowledged, or read as committed, is there in the end, at its offset."""
-    places = {tp: {(client, number): offset for offset, client, number in records}
-              for tp, records in index.final.items()}
-    held = {tp: {offset for offset, _, _ in records} for tp, records in index.final.items()}
-    for record, tp, offset in index.kept():
-        if record not in places.get(tp, {}):
-            yield Violation("lost", tp, f"{name(record)}, acknowledged at offset {offset}, is not there")
-        elif offset is not None and offset not in held[tp]:
-            yield Violation("lost", tp, f"offset {offset} was acknowledged to hold {name(record)} and holds nothing")
+    """A1: what was acknowledged is there in the end, at its offset."""
+    for tp, acks in index.acknowledged():
+        final = index.final.get(tp, ())
+        there, held = {record for _, record in final}, {offset for offset, _ in final}
+        for offset, record, _, _ in acks:
+            if not index.must_be_there(record):
+                continue
+            if record not in there:
+                what = f"{index.name(record)}, acknowledged at offset {offset}, is not there"
+                yield Violation("lost", tp, what)
+            elif offset != NOWHERE and offset not in held:
+                what = f"offset {offset} was acknowledged to hold {index.name(record)} and holds nothing"
+                yield Violation("lost", tp, what)
+
+
+def lost_after_reading(index):
+    """A1: what was read as committed is there in the end."""
+    held = {}
     for reading in index.readings.values():
         if reading.committed_only:
-            for offset, client, number in reading.records:
-                if offset not in held.get(reading.tp, ()):
-                    yield Violation("lost", reading.tp, f"{client}:{number}, read by {reading.client} at offset "
-                                                        f"{offset}, is not there in the end")
+            if reading.tp not in held:
+                held = {reading.tp: {offset for offset, _ in index.final.get(reading.tp, ())}}
+            for offset, record in reading:
+                if offset not in held[reading.tp]:
+                    told = index.damage(record) or index.name(record)
+                    what = f"{told}, read by {reading.client} at offset {offset}, is not there in the end"
+                    yield Violation("lost", reading.tp, what)
 
 
 def duplicated(index):
     """B1: a record of a producer with idempotence is stored once."""
-    for tp, records in index.final.items():
+    for tp, reading in index.final.items():
         first = {}
-        for offset, client, number in records:
-            if index.kinds.get(client) in IN_ORDER and first.setdefault((client, number), offset) != offset:
-                yield Violation("duplicated", tp, f"{client}:{number} at offsets {first[client, number]} and {offset}")
+        for offset, record in reading:
+            if index.is_in_order(record) and first.setdefault(record, offset) != offset:
+                what = f"{index.name(record)} at offsets {first[record]} and {offset}{confessed(index, record)}"
+                yield Violation("duplicated", tp, what)
+
+
+def confessed(index, record):
+    """Words for it when the record's producer told, before the acknowledgement, that it gives up its epoch."""
+    at, number = record >> NUMBER_BITS, record & NUMBER
+    sent = index.sent[at]
+    for client, time, what in index.confessions:
+        if client == at and sent.invoked[number] < time < (sent.acked[number] or time + 1) and "epoch bump" in what:
+            return ", whose producer gave up its epoch meanwhile"
+    return ""
 
 
 def reordered(index):
     """A4: a producer with idempotence finds its records in the order in which it sent them."""
-    for tp, records in index.final.items():
+    for tp, reading in index.final.items():
         last = {}
-        for offset, client, number in sorted(records, key=lambda record: record[0]):
-            if index.kinds.get(client) in IN_ORDER:
-                if number < last.get(client, -1):
-                    what = f"{client}:{number} at offset {offset} after {client}:{last[client]}"
+        for offset, record in sorted(reading):
+            if index.is_in_order(record):
+                client = record >> NUMBER_BITS
+                if record < last.get(client, -1):
+                    what = f"{index.name(record)} at offset {offset} after {index.name(last[client])}"
                     yield Violation("reordered", tp, what)
-                last[client] = max(number, last.get(client, -1))
+                last[client] = max(record, last.get(client, -1))
 
 
 def out_of_real_time(index):
     """A4: what was acknowledged before another was sent lies before it."""
-    by_partition = collections.defaultdict(list)
-    for record, (tp, offset, acked) in index.acks.items():
-        if offset is not None and record in index.invoked:
-            by_partition[tp].append((offset, index.invoked[record][1], acked, record))
-    for tp, acks in by_partition.items():
+    for tp, acks in index.acknowledged():
         earliest = None
-        for offset, invoked, acked, record in sorted(acks, reverse=True):
+        for offset, record, invoked, acked in sorted(acks, reverse=True):
+            if offset == NOWHERE or not invoked:
+                continue
             if earliest and earliest[0] < invoked:
-                what = (f"{name(record)} at offset {offset} was sent after {name(earliest[1])} had been acknowledged "
-                        f"at offset {earliest[2]}")
+                what = (f"{index.name(record)} at offset {offset} was sent after {index.name(earliest[1])} had been "
+                        f"acknowledged at offset {earliest[2]}")
                 yield Violation("reordered", tp, what)
             if earliest is None or acked < earliest[0]:
                 earliest = (acked, record, offset)
@@ -230,39 +336,41 @@ def nonmonotonic(index):
     """A reader with an assignment of its own only goes forward."""
     for reading in all_readings(index):
         if reading.assigned:
-            for before, after in zip(reading.records, reading.records[1:]):
-                if after[0] <= before[0]:
-                    yield Violation("nonmonotonic", reading.tp, f"{reading.client} read {after[0]} after {before[0]}")
+            for before, after in zip(reading.offsets, reading.offsets[1:]):
+                if after <= before:
+                    yield Violation("nonmonotonic", reading.tp, f"{reading.client} read {after} after {before}")
 
 
 def skipped(index):
     """A reader with an assignment of its own leaves out no record that is there in the end."""
     for reading in index.readings.values():
-        if reading.assigned and reading.records:
-            read = {offset for offset, _, _ in reading.records}
+        if reading.assigned and reading.offsets:
+            read = set(reading.offsets)
             last = max(read)
-            for offset, client, number in index.final.get(reading.tp, ()):
+            for offset, record in index.final.get(reading.tp, ()):
                 if offset <= last and offset not in read:
-                    yield Violation("skipped", reading.tp, f"{reading.client} read past {client}:{number} at {offset}")
+                    told = index.damage(record) or index.name(record)
+                    yield Violation("skipped", reading.tp, f"{reading.client} read past {told} at {offset}")
 
 
 def aborted_read(index):
     """B: nobody who reads committed records reads one of an aborted transaction."""
-    aborted = index.is_aborted()
     for reading in all_readings(index):
         if reading.committed_only:
-            for offset, client, number in reading.records:
-                if (client, number) in aborted:
-                    yield Violation("aborted read", reading.tp, f"{reading.client} read {client}:{number} at {offset}")
+            for offset, record in reading:
+                if index.outcome(record) == ABORTED:
+                    what = f"{reading.client} read {index.name(record)} at {offset}"
+                    yield Violation("aborted read", reading.tp, what)
 
 
 def half_transaction(index):
     """B: a transaction whose outcome nobody knows is there as a whole or not at all."""
-    there = {(client, number) for records in index.final.values() for _, client, number in records}
+    there = {record for reading in index.final.values() for record in reading.records if index.outcome(record)}
     for outcome, client, first, last in index.transactions:
-        count = sum((client, number) in there for number in range(first, last + 1))
+        count = sum(client << NUMBER_BITS | number in there for number in range(first, last + 1))
         if outcome == "info" and 0 < count <= last - first:
-            yield Violation("half transaction", client, f"{count} of the records {first} to {last} are there")
+            what = f"{count} of the records {first} to {last} are there"
+            yield Violation("half transaction", index.sent[client].name, what)
 
 
 def went_back(index):
@@ -301,7 +409,7 @@ def truncated(index):
 
 def unfinished(index):
     """F3: once the faults are over, every partition can be read to its end."""
-    for tp in sorted({tp for tp, _ in index.invoked.values()} - index.ends.keys()):
+    for tp in sorted(set(index.tps) - index.ends.keys()):
         yield Violation("unfinished", tp, "could not be read to its end after all faults had ended")
 
 

@@ -17,7 +17,7 @@ import threading
 import time
 
 CLIENT_PORT, CONTROLLER_PORT = 9092, 9093
-DISK_BYTES = 1 << 30
+DISK_BYTES = 3 << 29
 
 
 def run(*command, **options):
@@ -108,11 +108,14 @@ class Links:
 class Cluster:
     """Combined nodes, numbered from 1 on."""
 
+    patience = 1  # Times as long as usual for the cluster to be whole.
+    hidden = ("KAFKA_", "OTTLA_")  # What nodes are not to see of the environment.
+
     def __init__(self, binary, home, nodes, private, settings):
         self.binary, self.home = str(binary), pathlib.Path(home)
         self.nodes = list(range(1, nodes + 1))
         self.network = (Links if private else Loopback)(self.nodes)
-        self._settings = settings
+        self.settings = settings
         self._processes = {}
         self._stopped = set()
         self._ending = set()  # Told to end and not gone yet: nobody starts them meanwhile.
@@ -141,6 +144,13 @@ class Cluster:
                 self._processes[node] = self._spawn(node)
 
     def _spawn(self, node):
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(self.hidden)}
+        with open(self.log(node), "a") as log:
+            return subprocess.Popen(
+                [*self.network.command(node), *self._command(node)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                env=clean, cwd=self.home / f"node-{node}")
+
+    def _command(self, node):
         host = self.network.host(node)
         voters = ",".join(f"{each}@{self.network.host(each)}:{CONTROLLER_PORT}" for each in self.nodes)
         settings = {
@@ -151,14 +161,10 @@ class Cluster:
             "controller.quorum.voters": voters,
             "log.dirs": self.data(node),
             "ottla.http.listener": "",
-            **self._settings,
+            **self.settings,
         }
         overrides = [part for key, value in settings.items() for part in ("--override", f"{key}={value}")]
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("KAFKA_", "OTTLA_"))}
-        with open(self.log(node), "a") as log:
-            return subprocess.Popen(
-                [*self.network.command(node), self.binary, "server", *overrides], stdin=subprocess.DEVNULL,
-                stdout=log, stderr=log, env=clean, cwd=self.home / f"node-{node}")
+        return [self.binary, "server", *overrides]
 
     def is_up(self, node):
         process = self._processes.get(node)
@@ -223,6 +229,16 @@ class Cluster:
         except (subprocess.SubprocessError, ValueError):
             return None
 
+    def controller(self):
+        """The active controller as far as anybody tells."""
+        status = self.status()
+        return status and status["quorum"] and status["quorum"]["leader"]
+
+    def is_whole(self):
+        """Every broker is there and every replica in sync."""
+        status = self.status()
+        return bool(status) and len(status["brokers"]) == len(self.nodes) and not any(status["problems"].values())
+
     def reassign(self, moves):
         """Moves partitions with the tool that administrators use. True when the move was begun."""
         plan = self.home / "moves.json"
@@ -243,13 +259,12 @@ class Cluster:
             self.start(node)
 
     def await_whole(self, seconds):
-        """Waits until every broker is there and every replica in sync. False when it takes longer than that."""
-        deadline = time.monotonic() + seconds
+        """Waits until the cluster is whole. False when it takes longer than that."""
+        deadline = time.monotonic() + seconds * self.patience
         while time.monotonic() < deadline:
             for node in self.nodes:
                 self.start(node)
-            status = self.status()
-            if (status and len(status["brokers"]) == len(self.nodes) and not any(status["problems"].values())):
+            if self.is_whole():
                 return True
             time.sleep(1)
         return False

@@ -3,10 +3,11 @@
 Every line has `t` (monotonic nanoseconds), `type` and `f`. `type` is `invoke` when something is asked, `ok` when it is
 known to have happened, `fail` when it is known not to have happened, and `info` when nobody knows, or for the record.
 
-    run        ok      seed, minutes, nodes, sabotage
+    run        ok      seed, minutes, nodes, rate, peer, sabotage
     client     ok      client, kind (idempotent, plain, transactional)
     send       invoke  client, records [[tp, number]...]
     send       ok      client, acks [[tp, number, offset or null]...]      info: records, outcome unknown
+    confession info    client, what     librdkafka tells of an epoch that it gives up, and why
     txn        ok|fail|info  client, first, last     committed, aborted, outcome unknown; numbers are inclusive
     poll       ok      client, tp, isolation, assigned, records [[offset, client, number]...]
     final      ok      as poll: the last reading of everything, after all faults

@@ -40,15 +40,19 @@ def arguments():
     parser.add_argument("--nodes", type=int, choices=(3, 5), default=3)
     parser.add_argument("--rate", type=int, default=300, help="records a second of each of four producers (300)")
     parser.add_argument("--faults", help="only these kinds, separated by commas")
+    parser.add_argument("--peer", choices=("kafka",), help="Apache Kafka instead of Ottla, see scripts/kafka-peer")
     parser.add_argument("--sabotage", action="store_true", help="a cluster that must lose: 0 when loss is found")
     parser.add_argument("--check", metavar="FILE", help="only checks a history")
     parser.add_argument("--keep", metavar="DIR", help="keeps history, logs and data there in any case")
-    parser.add_argument("--write", metavar="FILE", help="writes figures into this document, a picture beside it")
+    parser.add_argument("--figures", metavar="FILE", help="adds the run's figures to this file, a picture beside it")
+    parser.add_argument("--write", metavar="FILE", help="only writes the runs in --figures into this document")
     return parser.parse_args()
 
 
 def main():
     options = arguments()
+    if options.write:
+        sys.exit(report.write(pathlib.Path(options.write), pathlib.Path(options.figures)))
     if options.check:
         sys.exit(conclude(options, options.check))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -70,9 +74,10 @@ def conclude(options, path):
     """Checks a history and tells, and writes if asked, what it shows; the exit code."""
     index = checker.Index(histories.read(path))
     violations = checker.check(index)
-    if options.write:
-        report.write(pathlib.Path(options.write), index, violations)
-    for line in report.summary(index):
+    figures = report.figures(index, violations)
+    if options.figures:
+        report.add(pathlib.Path(options.figures), figures, index)
+    for line in report.summary(figures):
         print(line)
     for kind in dict.fromkeys(violation.kind for violation in violations):
         alike = [violation for violation in violations if violation.kind == kind]
@@ -91,14 +96,16 @@ def conclude(options, path):
 def run(options, home):
     """Plays a run; the path of its history."""
     import cluster as clusters
+    import kafka
     history = histories.History(home / "history.jsonl")
-    told = {name: getattr(options, name) for name in ("seed", "minutes", "nodes", "sabotage")}
+    told = {name: getattr(options, name) for name in ("seed", "minutes", "nodes", "rate", "peer", "sabotage")}
     history.note("ok", "run", **told)
     settings = SETTINGS | (SABOTAGED if options.sabotage else {})
     private = os.environ.get("CHAOS_PRIVATE") == "1"
     if not private:
         print("links cannot be cut and disks not be filled: that needs root, unshare, ip and iptables", flush=True)
-    cluster = clusters.Cluster(os.environ["OTTLA_BIN"], home, options.nodes, private, settings)
+    shape = (home, options.nodes, private, settings)
+    cluster = kafka.KafkaCluster(*shape) if options.peer else clusters.Cluster(os.environ["OTTLA_BIN"], *shape)
     try:
         play(options, cluster, history, settings)
     finally:
@@ -156,7 +163,8 @@ def start_clients(options, history, bootstrap):
     tps = partitions()
     orders = [tp for tp in tps if tp.startswith("orders")]
     clients = [
-        *(Sender(f"idempotent{i}", history, bootstrap, tps, options.rate, True) for i in range(3)),
+        *(Sender(f"idempotent{i}", history, bootstrap, tps, options.rate, True, compression)
+          for i, compression in enumerate(("none", "lz4", "zstd"))),
         Sender("plain0", history, bootstrap, orders, options.rate, False),
         TransactionSender("transactional0", history, bootstrap, tps, options.seed),
         Reader("reader0", history, bootstrap, tps, True),

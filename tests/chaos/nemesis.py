@@ -46,8 +46,7 @@ class World:
                             if replica != leader and replica in up])
 
     def controller(self):
-        status = self.cluster.status()
-        leader = status and status["quorum"] and status["quorum"]["leader"]
+        leader = self.cluster.controller()
         return leader if leader in self.cluster.up() else None
 
     def any_node(self):
@@ -236,7 +235,7 @@ class Nemesis:
     def run(self, until):
         queue = []
         while time.monotonic() < until:
-            strikes = self.world.random.choices((0, 1, 2), (1, 6, 3))[0]
+            strikes = self.world.random.choices((0, 1, 2), (1, 4, 5))[0]
             if len(queue) < strikes:
                 # Each kind comes once before any comes again.
                 queue += self.world.random.sample(self.kinds, len(self.kinds))
@@ -246,7 +245,7 @@ class Nemesis:
             for thread in struck:
                 thread.join()
             self.world.cluster.heal()
-            time.sleep(self.world.random.uniform(0.5, 4))
+            time.sleep(self.world.random.uniform(0.5, 3))
 
     def _strike(self, kind):
         function, seconds, _ = FAULTS[kind]

@@ -10,7 +10,7 @@ def key(client, number):
 
 
 def encode(client, number):
-    text = f"{client}:{number}:{FILLING[: 60 + number * 37 % 240]}"
+    text = f"{client}:{number}:{FILLING[: 10 + number * 37 % 100]}"
     return f"{text}:{digest(text)}".encode()
 
 

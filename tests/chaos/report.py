@@ -1,32 +1,73 @@
-"""Figures and a picture of one run, from its history alone."""
+"""Figures of runs, each from its history alone, and what a document tells of them."""
 
 import collections
+import json
 import re
 
 SECOND = 1_000_000_000
 GAP_SECONDS = 0.5  # Shorter silence of a partition is taken for the pace of its producers.
 BOUNDS = (1, 2, 4, 8, 16, 32)
+LONGEST = 6  # silences told of each run
 BEGIN, END = "<!-- chaos: begin -->", "<!-- chaos: end -->"
 
 
-def summary(index):
-    """Lines that tell the run."""
-    faults = done(index)
-    acked, unknown = len(index.acks), len(index.invoked) - len(index.acks)
-    read = sum(len(reading.records) for reading in index.readings.values())
-    final = sum(len(records) for records in index.final.values())
-    yield f"{len(faults)} faults of {len({fault[2] for fault in faults})} kinds"
-    yield (f"{len(index.invoked)} records sent, {acked} acknowledged, {unknown} with an unknown outcome, {read} read "
-           f"while faults struck, {final} in the last reading, {index.count} lines of history")
-    outcomes = collections.Counter(outcome for outcome, *_ in index.transactions)
-    yield f"transactions: {outcomes['ok']} committed, {outcomes['fail']} aborted, {outcomes['info']} unknown"
-    yield f"group: {len(index.commits)} commits, {len(index.fetches)} times asked for what is committed"
-    yield f"replicas compared: {sum(map(len, index.replicas.values()))} of {len(index.replicas)} partitions"
-    found = [gap[0] for gap in gaps(index)]
-    yield f"partitions without an acknowledgement for more than {GAP_SECONDS} s: {len(found)} times, " \
-          f"longest {max(found, default=0):.1f} s"
-    for event in index.deaths:
-        yield f"node {event['node']} ended by itself with {event['code']}"
+def figures(index, violations):
+    """What is told of a run, as JSON can hold it."""
+    faults, silences = done(index), sorted(gaps(index), reverse=True)
+    sent, acked = count_sent(index), count_acked(index)
+    return {
+        "run": {key: index.run.get(key) for key in ("peer", "seed", "minutes", "nodes", "rate", "sabotage")},
+        "seconds": (max((end for _, end, *_ in faults), default=0) - min((t for t, *_ in faults), default=0)) // SECOND,
+        "faults": collections.Counter(kind for _, _, kind, _ in faults),
+        "sent": sent,
+        "acknowledged": acked,
+        "unknown": sent - sum(acked.values()),
+        "read": sum(map(len, index.readings.values())),
+        "last reading": sum(map(len, index.final.values())),
+        "replicas": sum(map(len, index.replicas.values())),
+        "lines": index.count,
+        "transactions": collections.Counter(outcome for outcome, *_ in index.transactions),
+        "commits": len(index.commits),
+        "epochs given up": sum("epoch bump" in what for _, _, what in index.confessions),
+        "producers ended": sum("Fatal error" in what for _, _, what in index.confessions),
+        "deaths": [[event["node"], event["code"]] for event in index.deaths],
+        "violations": collections.Counter(violation.kind for violation in violations),
+        "silences": histogram(silences),
+        "longest": [[seconds, tps, during(faults, seconds, begin)] for seconds, begin, tps in apart(silences)[:LONGEST]],
+    }
+
+
+def summary(told):
+    """Lines that tell a run."""
+    acked = told["acknowledged"]
+    yield f"{sum(told['faults'].values())} faults of {len(told['faults'])} kinds in {told['seconds']} seconds"
+    yield (f"{told['sent']} records sent, {sum(acked.values())} acknowledged, {told['unknown']} with an unknown outcome, "
+           f"{told['read']} read while faults struck, {told['last reading']} in the last reading, {told['lines']} lines "
+           "of history")
+    outcomes = told["transactions"]
+    yield f"transactions: {', '.join(f'{outcomes.get(key, 0)} {word}' for key, word in OUTCOMES.items())}"
+    yield f"group: {told['commits']} commits; replicas compared: {told['replicas']}"
+    longest = max((seconds for seconds, *_ in told["longest"]), default=0)
+    yield (f"partitions without an acknowledgement for more than {GAP_SECONDS} s: {sum(told['silences'])} times, longest "
+           f"{longest:.1f} s")
+    yield f"producers gave up {told['epochs given up']} epochs, and {told['producers ended']} ended for good"
+    for node, code in told["deaths"]:
+        yield f"node {node} ended by itself with {code}"
+
+
+OUTCOMES = {"ok": "committed", "fail": "aborted", "info": "unknown"}
+
+
+def count_sent(index):
+    return sum(sum(map(bool, client.invoked)) for client in index.sent)
+
+
+def count_acked(index):
+    """How many records of each kind of producer were acknowledged."""
+    counts = collections.Counter()
+    for client in index.sent:
+        counts[client.kind] += sum(map(bool, client.acked))
+    return counts
 
 
 def done(index):
@@ -38,70 +79,111 @@ def done(index):
 
 def gaps(index):
     """(seconds, begin, tp) of each silence of a partition between two acknowledgements."""
-    times = collections.defaultdict(list)
-    for tp, _, time in index.acks.values():
-        times[tp].append(time)
-    for tp, of_partition in times.items():
-        of_partition.sort()
+    for tp, acks in index.acknowledged():
+        of_partition = sorted(acked for _, _, _, acked in acks)
         for before, after in zip(of_partition, of_partition[1:]):
             if after - before > GAP_SECONDS * SECOND:
                 yield (after - before) / SECOND, before, tp
 
 
-def write(path, index, violations):
-    """Puts the section of this run between the marks in a document, and its picture beside it."""
-    picture = path.parent / "chaos.svg"
+def histogram(silences):
+    return [sum(low < seconds <= high for seconds, _, _ in silences)
+            for low, high in zip((GAP_SECONDS, *BOUNDS), (*BOUNDS, float("inf")))]
+
+
+def during(faults, seconds, begin):
+    """The kinds of faults that were under way, or had just been healed, in a silence."""
+    meant = [kind for start, end, kind, _ in faults if start < begin + seconds * SECOND and end > begin - SECOND]
+    return list(dict.fromkeys(meant))
+
+
+def add(path, told, index):
+    """Adds a run to a file of figures, and its picture beside it."""
+    run = told["run"]
+    picture = path.with_name(f"{path.stem}-{run['peer'] or 'ottla'}-{run['nodes']}-{run['seed']}.svg")
     picture.write_text(timeline(index))
-    section = "\n".join([BEGIN, *lines(index, violations, picture.name), END])
-    text = path.read_text()
+    with open(path, "a") as file:
+        file.write(json.dumps(told | {"picture": picture.name}) + "\n")
+
+
+def write(document, path):
+    """Puts the runs of a file of figures between the marks of a document; the exit code."""
+    runs = [json.loads(line) for line in path.read_text().splitlines()]
+    text = document.read_text()
     if BEGIN not in text:
-        raise SystemExit(f"chaos: {path} has no line {BEGIN}")
-    path.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: section, text, flags=re.DOTALL))
+        return f"chaos: {document} has no line {BEGIN}"
+    section = "\n".join([BEGIN, *lines(runs), END])
+    document.write_text(re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", lambda _: section, text, flags=re.DOTALL))
+    return 0
 
 
-def lines(index, violations, picture):
-    faults = done(index)
-    kinds = collections.Counter(kind for _, _, kind, _ in faults)
-    unknown = len(index.invoked) - len(index.acks)
-    found = sorted(gaps(index), reverse=True)
-    acked = collections.Counter(index.kinds[client] for client, _ in index.acks)
-    told = ", ".join(f"{count:,} of {kind} producers" for kind, count in acked.items())
-    run = index.run
-    yield (f"`scripts/chaos --minutes {run['minutes']:g} --seed {run['seed']} --nodes {run['nodes']}`: "
-           f"{len(faults)} faults of {len(kinds)} kinds, {len(index.acks):,} records acknowledged ({told}), "
-           f"{unknown:,} whose outcome nobody learned, {sum(map(len, index.final.values())):,} in the last reading, "
-           f"{sum(map(len, index.replicas.values()))} replicas compared byte for byte.")
+class Total:
+    """Several runs of one kind of cluster."""
+
+    def __init__(self, name, runs):
+        self.name, self.runs = name, runs
+        self.faults, self.violations = self._count("faults"), self._count("violations")
+        self.acknowledged = self._count("acknowledged")
+        self.silences = [sum(column) for column in zip(*(run["silences"] for run in runs))]
+        self.longest = sorted((silence for run in runs for silence in run["longest"]), reverse=True)
+
+    def sum(self, key):
+        return sum(run[key] for run in self.runs)
+
+    def _count(self, key):
+        return sum((collections.Counter(run[key]) for run in self.runs), collections.Counter())
+
+
+def lines(runs):
+    totals = [Total(name, chosen) for name, peer in (("Ottla", None), ("Kafka 4.3.1", "kafka"))
+              if (chosen := [run for run in runs if run["run"]["peer"] == peer])]
+    yield "| run | nodes | time | faults | acknowledged | violations |"
+    yield "|---|---|---|---|---|---|"
+    for run in runs:
+        asked = run["run"]
+        command = (f"scripts/chaos{' --peer kafka' if asked['peer'] else ''} --minutes {asked['minutes']:g} "
+                   f"--seed {asked['seed']} --nodes {asked['nodes']} --rate {asked['rate']}")
+        yield (f"| `{command}` | {asked['nodes']} | {run['seconds'] / 60:.0f} min | {sum(run['faults'].values())} | "
+               f"{sum(run['acknowledged'].values()):,} | {sum(run['violations'].values())} |")
     yield ""
-    yield "| what was looked for | found |"
-    yield "|---|---|"
-    count = collections.Counter(violation.kind for violation in violations)
-    for kind, words in CLASSES.items():
-        yield f"| {kind}: {words} | {count[kind]} |"
+    yield from table(["in all", *(total.name for total in totals)], [
+        ["time", *(f"{total.sum('seconds') / 60:.0f} min" for total in totals)],
+        ["faults", *(f"{sum(total.faults.values()):,} of {len(total.faults)} kinds" for total in totals)],
+        ["records acknowledged", *(f"{sum(total.acknowledged.values()):,}" for total in totals)],
+        *([f"of {kind} producers", *(f"{total.acknowledged[kind]:,}" for total in totals)]
+          for kind in sorted(totals[0].acknowledged)),
+        ["records whose outcome nobody learned", *(f"{total.sum('unknown'):,}" for total in totals)],
+        ["records in the last readings", *(f"{total.sum('last reading'):,}" for total in totals)],
+        ["replicas compared byte for byte", *(f"{total.sum('replicas'):,}" for total in totals)],
+        ["times a producer gave up its epoch", *(f"{total.sum('epochs given up'):,}" for total in totals)],
+        ["producers that ended for good", *(f"{total.sum('producers ended'):,}" for total in totals)],
+    ])
     yield ""
-    yield f"![Acknowledgements a second, and faults as bands]({picture})"
+    yield from table(["what was looked for, and found", *(total.name for total in totals)], [
+        [f"{kind}: {words}", *(f"{total.violations[kind]:,}" for total in totals)] for kind, words in CLASSES.items()])
     yield ""
-    yield "| fault | times | fault | times |"
-    yield "|---|---|---|---|"
-    pairs = sorted(kinds.items())
-    half = (len(pairs) + 1) // 2
-    for left, right in zip(pairs[:half], [*pairs[half:], ("", "")]):
-        yield f"| {left[0]} | {left[1]} | {right[0]} | {right[1]} |"
+    yield f"![Acknowledgements a second, and faults as bands]({runs[0]['picture']})"
+    yield ""
+    yield from table(["fault", *(total.name for total in totals)], [
+        [kind, *(f"{total.faults[kind]}" for total in totals)]
+        for kind in sorted(set().union(*(total.faults for total in totals)))])
     yield ""
     yield f"How long partitions went without an acknowledgement, counted when longer than {GAP_SECONDS} s:"
     yield ""
-    yield "| seconds | times |"
-    yield "|---|---|"
-    for low, high in zip((GAP_SECONDS, *BOUNDS), (*BOUNDS, float("inf"))):
-        times = sum(low < seconds <= high for seconds, _, _ in found)
-        yield f"| {low:g} to {high:g} | {times} |" if high < float("inf") else f"| more than {low:g} | {times} |"
-    yield ""
-    yield "The longest, and what was going on:"
-    yield ""
-    yield "| seconds | partitions without acknowledgement | faults |"
-    yield "|---|---|---|"
-    for seconds, begin, tps in apart(found)[:6]:
-        meant = [kind for start, end, kind, _ in faults if start < begin + seconds * SECOND and end > begin - SECOND]
-        yield f"| {seconds:.1f} | {tps} | {', '.join(dict.fromkeys(meant)) or '-'} |"
+    bounds = [f"{low:g} to {high:g}" for low, high in zip((GAP_SECONDS, *BOUNDS), BOUNDS)] + [f"more than {BOUNDS[-1]}"]
+    yield from table(["seconds", *(total.name for total in totals)], [
+        [words, *(f"{total.silences[at]:,}" for total in totals)] for at, words in enumerate(bounds)])
+    for total in totals:
+        yield ""
+        yield f"The longest of {total.name}, and what was going on:"
+        yield ""
+        yield from table(["seconds", "partitions without acknowledgement", "faults"], [
+            [f"{seconds:.1f}", f"{tps}", ", ".join(kinds) or "-"] for seconds, tps, kinds in total.longest[:LONGEST]])
+
+
+def table(head, rows):
+    for row in (head, ["---"] * len(head), *rows):
+        yield f"| {' | '.join(row)} |"
 
 
 def apart(found):
@@ -137,7 +219,7 @@ CLASSES = {
 def timeline(index, width=1000, height=240):
     """An SVG: acknowledgements a second as a line, faults as bands in rows below it."""
     faults = done(index)
-    times = [time for _, _, time in index.acks.values()]
+    times = [time for client in index.sent for time in client.acked if time]
     start, end = min(times), max(times)
     seconds = max(1, (end - start) // SECOND + 1)
     rates = collections.Counter((time - start) // SECOND for time in times)

@@ -1,6 +1,7 @@
 """Clients: they write what they ask and what they are told into the history, and judge nothing."""
 
 import collections
+import logging
 import random
 import threading
 import time
@@ -26,6 +27,26 @@ def joined(message):
     return f"{message.topic()}-{message.partition()}"
 
 
+class Confessions(logging.Handler):
+    """What a producer says of itself that bears on whether it may store a record twice."""
+
+    TOLD = ("epoch bump", "skipped sequence numbers", "Fatal error")
+
+    def __init__(self, history, client):
+        super().__init__()
+        self._history, self._client = history, client
+
+    def emit(self, record):
+        said = record.getMessage()
+        if any(words in said for words in self.TOLD):
+            self._history.note("info", "confession", client=self._client, what=said)
+
+    def logger(self):
+        logger = logging.Logger(self._client)
+        logger.addHandler(self)
+        return logger
+
+
 class Client(threading.Thread):
     """Runs until it is told to end."""
 
@@ -46,10 +67,11 @@ class Client(threading.Thread):
 class Sender(Client):
     """Writes to all partitions in turn, at a rate; acks=all, with idempotence or without."""
 
-    def __init__(self, name, history, bootstrap, tps, rate, idempotent):
+    def __init__(self, name, history, bootstrap, tps, rate, idempotent, compression="none"):
         super().__init__(name, history, bootstrap)
         self.tps, self.rate, self.kind = tps, rate, "idempotent" if idempotent else "plain"
-        self.config |= {"acks": "all", "enable.idempotence": idempotent, "linger.ms": 5, "request.timeout.ms": 5000,
+        self.config |= {"acks": "all", "enable.idempotence": idempotent, "linger.ms": 5,
+                        "compression.type": compression, "request.timeout.ms": 5000,
                         "message.timeout.ms": 120000, "retry.backoff.ms": 50, "retry.backoff.max.ms": 500}
         self.acked, self.unknown, self.fatal = [], [], False
 
@@ -63,7 +85,7 @@ class Sender(Client):
     def _session(self, client):
         self.history.note("ok", "client", client=client, kind=self.kind)
         self.fatal = False
-        producer = Producer(self.config)
+        producer = Producer(self.config | {"debug": "eos"}, logger=Confessions(self.history, client).logger())
         number = 0
         while not self.ending.is_set() and not self.fatal:
             if len(producer) < 20 * self.rate:

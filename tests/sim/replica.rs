@@ -259,6 +259,7 @@ impl Replica {
         let valid = record::validate(batch.bytes.clone(), &ProduceRules::default(), me.wall);
         let valid = valid.expect("a producer's batch is valid");
         if acks == -1 && !machine.has_min_isr() {
+            self.log.note_refused(&valid.header, me.wall);
             reply_produce(me, client, request, ErrorCode::NotEnoughReplicas, -1, ctx);
             return Ok(());
         }
@@ -700,6 +701,7 @@ fn refusal_code(refusal: &ProducerRefusal) -> ErrorCode {
     match refusal {
         ProducerRefusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         ProducerRefusal::DuplicateSequence { .. } => ErrorCode::DuplicateSequenceNumber,
+        ProducerRefusal::TooEarly { .. } => ErrorCode::NotEnoughReplicas,
         ProducerRefusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         _ => ErrorCode::UnknownServerError,
     }

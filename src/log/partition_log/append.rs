@@ -23,40 +23,50 @@ impl<D: Disk> PartitionLog<D> {
         now: Wall,
     ) -> Result<AppendOutcome, LogError> {
         self.check_leader_epoch(leader_epoch)?;
-        match self.producers.check(header) {
+        let verdict = self.producers.check(header);
+        match verdict {
             Verdict::Duplicate(earlier) => return Ok(AppendOutcome::Duplicate(self.info_of(&earlier))),
             _ if !self.is_verified(header, guard) => {
                 let producer_id = header.producer_id;
                 return Ok(AppendOutcome::Refused(ProducerRefusal::NotVerified { producer_id }));
             }
+            _ if self.is_too_early(header, &verdict, now) => {
+                let BatchHeader { producer_id, base_sequence, .. } = *header;
+                return Ok(AppendOutcome::Refused(ProducerRefusal::TooEarly { producer_id, base_sequence }));
+            }
             Verdict::Append => {}
-            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(self.too_early_or(refusal))),
+            Verdict::Refuse(refusal) => return Ok(AppendOutcome::Refused(refusal)),
         }
         let appended = self.append_checked(batch, header, leader_epoch, now);
         match appended {
-            Ok(_) if header.has_producer_id() => drop(self.write_failed_for.remove(&header.producer_id)),
-            Ok(_) => {}
-            Err(_) => self.note_unwritten(header),
+            Ok(_) => self.awaited.on_appended(header),
+            Err(_) => self.awaited.on_refused(header, now),
         }
         appended.map(AppendOutcome::Appended)
     }
 
-    /// A producer's batch has not been written, for want of room: what it has sent behind it comes too early.
-    pub fn note_unwritten(&mut self, header: &BatchHeader) {
-        if header.has_producer_id() {
-            self.write_failed_for.insert(header.producer_id);
-        }
+    /// To be called when a batch is refused, for a reason that will pass, before the log has seen it: what its producer
+    /// has sent behind it is too early then.
+    pub fn note_refused(&mut self, header: &BatchHeader, now: Wall) {
+        self.awaited.on_refused(header, now);
     }
 
-    /// What a producer had sent behind a batch that could not be written is not out of order but too early. Told that
-    /// it is out of order, a client gives up its epoch and sends again what other partitions have already (B1).
-    fn too_early_or(&self, refusal: ProducerRefusal) -> ProducerRefusal {
-        match refusal {
-            ProducerRefusal::OutOfOrderSequence { producer_id, .. } if self.write_failed_for.contains(&producer_id) => {
-                ProducerRefusal::BehindFailedWrite { producer_id }
-            }
-            refusal => refusal,
-        }
+    /// True when the batch leaves a gap in its producer's sequence and those before it may still come: one was refused
+    /// here, or the producer has been heard of by the previous leader only, who may have been sent them.
+    fn is_too_early(&mut self, header: &BatchHeader, verdict: &Verdict, now: Wall) -> bool {
+        let last_offset = self.producers.last_offset(header.producer_id);
+        let leaves_gap = match verdict {
+            Verdict::Append => last_offset.is_none() && header.has_producer_id() && header.base_sequence > 0,
+            Verdict::Refuse(refusal) => matches!(refusal, ProducerRefusal::OutOfOrderSequence { .. }),
+            Verdict::Duplicate(_) => false,
+        };
+        let unheard_of = || {
+            let leadership = self.leader_epochs.latest().filter(|latest| latest.epoch > LeaderEpoch(0));
+            leadership.is_some_and(|since| last_offset.is_none_or(|last_offset| last_offset < since.start_offset))
+        };
+        leaves_gap
+            && (self.awaited.is_behind_refused(header, now)
+                || (unheard_of() && self.awaited.may_be_astray(header.producer_id, now)))
     }
 
     /// Appends a batch that may be appended.

@@ -1,6 +1,6 @@
 //! Opening a partition's log: what is on disk becomes what is in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use super::super::file_names::LEADER_EPOCH_CHECKPOINT;
 use super::super::producer_state::ProducerStates;
 use super::super::segmented_log::{OpenLog, OpenedLog};
 use super::super::{Damage, DataDirectory, LogConfig, LogError, SegmentedLog, partition_metadata};
+use super::awaited::Awaited;
 use super::producers::Snapshots;
 use super::transactions::Verifications;
 use super::{OpenReport, PartitionLog};
@@ -67,7 +68,7 @@ impl<D: Disk> PartitionLog<D> {
             snapshots: Snapshots::default(),
             ended_transactions: BTreeMap::new(),
             verifications: Verifications::default(),
-            write_failed_for: HashSet::new(),
+            awaited: Awaited::default(),
             flushed_bytes: 0,
             new_on_disk: known_recovery_point.is_none(),
         };

@@ -8,7 +8,7 @@ use super::*;
 use crate::log::{
     AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget,
 };
-use crate::model::{ErrorCode, Monotonic, ProducerEpoch, ProducerId};
+use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches};
 
 const NOW: Wall = Wall(1_000_000);
@@ -618,27 +618,4 @@ fn readers_see_whole_batches_while_others_append() {
         assert!(reading.join().unwrap() > 0);
     });
     assert!(log.log.segments().len() > 50);
-}
-
-/// Invariant B1: a client that is told of a wrong sequence begins a new epoch, and sends again what other partitions have.
-#[test]
-fn what_was_sent_behind_a_batch_that_found_the_disk_full_is_too_early_and_not_out_of_order() {
-    let disk = sim();
-    let (mut log, _) = open(&disk);
-    appended(&mut log, &batch(Some((1, 0)), 1, 0), 0);
-    appended(&mut log, &batch(Some((2, 0)), 1, 0), 0);
-    disk.fail_at(disk.operations(), Fault::Full);
-    assert!(append(&mut log, &batch(Some((1, 1)), 1, 1), 0).unwrap_err().is_out_of_space());
-    let refusal = |outcome| match outcome {
-        AppendOutcome::Refused(refusal) => refusal.error_code(),
-        outcome => panic!("{outcome:?}"),
-    };
-    let behind = append(&mut log, &batch(Some((1, 2)), 1, 2), 0).unwrap();
-    assert_eq!(refusal(behind), ErrorCode::KafkaStorageError);
-    let gap_of_another = append(&mut log, &batch(Some((2, 2)), 1, 2), 0).unwrap();
-    assert_eq!(refusal(gap_of_another), ErrorCode::OutOfOrderSequenceNumber);
-    assert_eq!(appended(&mut log, &batch(Some((1, 1)), 1, 1), 0), 2);
-    assert_eq!(appended(&mut log, &batch(Some((1, 2)), 1, 2), 0), 3);
-    let gap = append(&mut log, &batch(Some((1, 9)), 1, 9), 0).unwrap();
-    assert_eq!(refusal(gap), ErrorCode::OutOfOrderSequenceNumber);
 }
