@@ -95,11 +95,22 @@ class Sender(Client):
                     self._produce(producer, client, tp, number)
                 number += 1
             pause = time.monotonic() + TICK
-            while (left := pause - time.monotonic()) > 0:
-                producer.poll(left)
+            while (left := pause - time.monotonic()) > 0 and not self.fatal:
+                self._poll(producer, left)
             self._tell(client)
-        producer.flush(0 if self.fatal else 60)
+        try:
+            producer.flush(0 if self.fatal else 60)
+        except KafkaException:
+            pass  # It had failed for good: what is left has an unknown outcome.
         self._tell(client)
+
+    def _poll(self, producer, seconds):
+        try:
+            producer.poll(seconds)
+        except KafkaException as failure:
+            if not failure.args[0].fatal():
+                raise
+            self.fatal = True
 
     def _produce(self, producer, client, tp, number):
         def delivered(error, message):
