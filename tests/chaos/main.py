@@ -43,6 +43,7 @@ def arguments():
     parser.add_argument("--peer", choices=("kafka",), help="Apache Kafka instead of Ottla, see scripts/kafka-peer")
     parser.add_argument("--sabotage", action="store_true", help="a cluster that must lose: 0 when loss is found")
     parser.add_argument("--check", metavar="FILE", help="only checks a history")
+    parser.add_argument("--unchecked", action="store_true", help="with --keep: leaves the check to a later --check")
     parser.add_argument("--keep", metavar="DIR", help="keeps history, logs and data there in any case")
     parser.add_argument("--figures", metavar="FILE", help="adds the run's figures to this file, a picture beside it")
     parser.add_argument("--write", metavar="FILE", help="only writes the runs in --figures into this document")
@@ -62,7 +63,11 @@ def main():
         sys.exit(f"chaos: {home} exists; remove it or name another folder with --keep")
     home.mkdir(parents=True)
     print(f"seed {options.seed}, {options.nodes} nodes, {options.minutes:g} minutes, in {home}", flush=True)
-    wrong = conclude(options, run(options, home))
+    path = run(options, home)
+    if options.unchecked:
+        print(f"check it with: scripts/chaos --check {path}")
+        sys.exit(0)
+    wrong = conclude(options, path)
     if wrong == 0 and not options.keep:
         shutil.rmtree(home, ignore_errors=True)
     else:

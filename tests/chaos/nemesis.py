@@ -223,7 +223,7 @@ def elect(world):
 
 
 class Nemesis:
-    """Rounds of no, one or two faults at a time until the time is over."""
+    """Rounds of up to three faults at a time until the time is over."""
 
     def __init__(self, world, history, only=None):
         self.world, self.history = world, history
@@ -235,7 +235,7 @@ class Nemesis:
     def run(self, until):
         queue = []
         while time.monotonic() < until:
-            strikes = self.world.random.choices((0, 1, 2), (1, 4, 5))[0]
+            strikes = self.world.random.choices((0, 1, 2, 3), (1, 3, 4, 2))[0]
             if len(queue) < strikes:
                 # Each kind comes once before any comes again.
                 queue += self.world.random.sample(self.kinds, len(self.kinds))
@@ -245,7 +245,7 @@ class Nemesis:
             for thread in struck:
                 thread.join()
             self.world.cluster.heal()
-            time.sleep(self.world.random.uniform(0.5, 3))
+            time.sleep(self.world.random.uniform(0.3, 2))
 
     def _strike(self, kind):
         function, seconds, _ = FAULTS[kind]
