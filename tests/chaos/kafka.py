@@ -17,7 +17,7 @@ SETTINGS = {
 class KafkaCluster(Cluster):
     """Combined nodes with Kafka's own defaults but for what the caller sets."""
 
-    patience = 4  # A virtual machine starts slowly beside others.
+    patience = 10  # A virtual machine starts slowly beside others.
     hidden = ("KAFKA_OPTS",)
 
     def __init__(self, home, nodes, private, settings):
