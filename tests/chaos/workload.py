@@ -333,7 +333,8 @@ def consume(consumer):
 
 
 def read_everything(history, bootstrap, tps, seconds):
-    """Reads all partitions from beginning to end into the history as its last reading."""
+    """Reads all partitions from beginning to end into the history as its last reading, until nothing comes for so long.
+    What was not read to its end is returned."""
     consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "last-reading", "enable.auto.commit": False,
                          "auto.offset.reset": "error", "enable.partition.eof": True,
                          "isolation.level": "read_committed", **IMPATIENT})
@@ -341,6 +342,8 @@ def read_everything(history, bootstrap, tps, seconds):
     missing, deadline = set(tps), time.monotonic() + seconds
     while missing and time.monotonic() < deadline:
         read, errors = consume(consumer)
+        if read:
+            deadline = time.monotonic() + seconds
         for tp, records in read.items():
             history.note("ok", "final", client="last-reading", tp=tp, records=records)
         for message in errors:
