@@ -30,8 +30,9 @@ consumer.auto.offset.reset=earliest
 listeners=HTTP://127.0.0.1:{port}
 """
 CONNECTORS = {
+    # A batch larger than the file: what a batch leaves in its buffer the connector reads only when the file grows again.
     "source": {"connector.class": "org.apache.kafka.connect.file.FileStreamSourceConnector", "topic": TOPIC,
-               "batch.size": "50", "transaction.boundary": "poll", "exactly.once.support": "required"},
+               "batch.size": "1000000", "transaction.boundary": "poll", "exactly.once.support": "required"},
     "sink": {"connector.class": "org.apache.kafka.connect.file.FileStreamSinkConnector", "topics": TOPIC},
 }
 SETTLE_SECONDS = 240

@@ -2,12 +2,26 @@
 
 import os
 import pathlib
+import random
 import socket
 import subprocess
 import time
 
 SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "kafka-peer"
-START_SECONDS = 120
+START_SECONDS = 600
+
+
+def free_ports():
+    """A port that is free, with the next one, below those that connections take."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        try:
+            for each in (port, port + 1):
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", each))
+            return port
+        except OSError:
+            continue
 
 
 class Peer:
@@ -15,9 +29,7 @@ class Peer:
 
     def __init__(self, home, **settings):
         self._home, self._process = home, None
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_ports()
         self.bootstrap = f"127.0.0.1:{self._port}"
         words = [f"{key.replace('_', '.')}={value}" for key, value in settings.items()]
         subprocess.run([SCRIPT, "prepare", home, str(self._port), *words], check=True)
