@@ -38,14 +38,14 @@ mod load;
 mod markers;
 pub mod metrics;
 mod notes;
-mod offsets_topic;
+pub mod offsets_topic;
 mod peers;
 mod producer_ids;
 #[cfg(test)]
 mod tests;
 mod topic_creation;
 mod transaction_coordinator;
-mod transaction_state_topic;
+pub mod transaction_state_topic;
 mod transactions;
 
 pub use config::{GroupCoordinatorConfig, TransactionCoordinatorConfig};

@@ -38,7 +38,7 @@ pub fn partition_for(group_id: &str, partitions: i32) -> i32 {
 }
 
 /// One batch with these records of one group.
-pub(super) fn batch(group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
+pub fn batch(group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
     fill(BatchBuilder::new(), group_id, records, now)
 }
 
@@ -71,7 +71,7 @@ fn encode(group_id: &str, record: &GroupRecord) -> (Bytes, Option<Bytes>) {
 
 /// The group and the fact that a record states; `None` for a kind of record that is not ours, such as those of
 /// other group protocols.
-pub(super) fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<(String, GroupRecord)>, DecodeError> {
+pub fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<Option<(String, GroupRecord)>, DecodeError> {
     match GroupRecordKey::decode(key)? {
         GroupRecordKey::OffsetCommit(key) => {
             let value = value.map(decode_with_version::<OffsetCommitValue>).transpose()?.map(committed_offset);

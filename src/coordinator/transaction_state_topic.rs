@@ -29,7 +29,7 @@ const NO_TIMESTAMP: i64 = -1;
 const DEAD: i8 = 6;
 
 /// A batch with one record.
-pub(super) fn batch(transactional_id: &str, record: Option<&TransactionRecord>, now: Wall) -> Bytes {
+pub fn batch(transactional_id: &str, record: Option<&TransactionRecord>, now: Wall) -> Bytes {
     let key = encode_with_version(KEY_VERSION, &TransactionLogKey { transactional_id: transactional_id.to_owned() });
     let value = record.map(|record| encode_with_version(VALUE_VERSION, &value(record)));
     let mut builder = BatchBuilder::new();
@@ -38,7 +38,7 @@ pub(super) fn batch(transactional_id: &str, record: Option<&TransactionRecord>, 
 }
 
 /// The transactional id, and what is known of it.
-pub(super) fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<(String, Option<TransactionRecord>), DecodeError> {
+pub fn decode(key: &Bytes, value: Option<&Bytes>) -> Result<(String, Option<TransactionRecord>), DecodeError> {
     let TransactionLogKey { transactional_id } = decode_with_version(key)?;
     let value = value.map(decode_with_version::<TransactionLogValue>).transpose()?;
     Ok((transactional_id, value.and_then(record)))

@@ -87,6 +87,7 @@ impl CommittedOffsets {
     /// Takes over the fact that a record states.
     pub(super) fn replay(&mut self, topic: Arc<str>, partition: i32, value: Option<CommittedOffset>) {
         match value {
+            Some(_) if mutant!("first-commit-wins") && self.contains(&topic, partition) => {}
             Some(offset) => {
                 self.by_topic.entry(topic).or_default().insert(partition, offset);
             }

@@ -46,9 +46,9 @@ pub struct OpenReport {
     pub created: bool,
     /// Bytes scanned because they lay past the recovery point.
     pub scanned_bytes: u64,
-    /// What was wrong past the recovery point, if anything: the log was cut there. Unless it
-    /// [is the incomplete tail](Damage::is_incomplete_tail) of a killed process, the replica may have
-    /// lost records it once acknowledged, and must not count as clean (invariant A12).
+    /// What was wrong past the recovery point, if anything: the log was cut there. Unless that was the incomplete tail
+    /// of a killed process, the replica may have lost records it once acknowledged: whether the broker still counts as
+    /// one that has them is asked before, with [`PastLife::unless_damaged`](super::PastLife::unless_damaged) (A12).
     pub cut: Option<Damage>,
 }
 
@@ -173,6 +173,14 @@ impl<D: Disk> PartitionLog<D> {
     /// Where `requested` ends in this log (OffsetForLeaderEpoch): the largest epoch not above it, and its end.
     pub fn end_offset_for_epoch(&self, requested: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
         self.leader_epochs.end_offset_for(requested, self.log_end_offset())
+    }
+
+    /// Where a follower's history parts from this one: the follower's log ends at `fetch_offset` with the epoch
+    /// `last_fetched_epoch`, which ended earlier here or never was (KIP-320). `None` while it does not, or when this log
+    /// does not reach back so far.
+    pub fn divergence(&self, last_fetched_epoch: LeaderEpoch, fetch_offset: Offset) -> Option<(LeaderEpoch, Offset)> {
+        let agrees = |epoch, end_offset| epoch == last_fetched_epoch && end_offset >= fetch_offset;
+        self.end_offset_for_epoch(last_fetched_epoch).filter(|&(epoch, end_offset)| !agrees(epoch, end_offset))
     }
 
     /// Bytes appended since the last flush: what the start after a crash would have to read.

@@ -6,13 +6,18 @@
 //!  no                  yes                     the page cache survived: scanned, and nothing was lost
 //!  no                  no                      scanned, and the unsynced tail may be gone
 //! ```
+//!
+//! A page cache that survived shows each log whole, but for an append that the end of the process cut short. A log that
+//! is damaged otherwise loses records when it is opened, some of them perhaps acknowledged, so the markers' word does
+//! not count then.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::model::BrokerEpoch;
+use crate::model::{BrokerEpoch, TopicPartition, Wall};
 
 use super::disk::Disk;
-use super::{CleanShutdown, LogError, RunMarker};
+use super::{CleanShutdown, Damage, DataDirectory, LogConfig, LogError, OpenLog, RunMarker, SegmentedLog};
 
 /// What the last run left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,5 +41,157 @@ impl PastLife {
         }
         let broker_epoch = clean.map(|clean| clean.broker_epoch).or(same_boot.map(|run| run.broker_epoch));
         Ok(Self { clean: clean.is_some(), broker_epoch })
+    }
+
+    /// What remains of it once the logs of `directory` have been looked at: a life that stopped in between vouches for
+    /// none of them when one is damaged. To be asked before the broker registers; the logs are cut after that, so a
+    /// crash on the way finds the damage again.
+    pub fn unless_damaged<D: Disk>(self, directory: &DataDirectory<D>) -> Result<Self, LogError> {
+        if self.clean || self.broker_epoch.is_none() || mutant!("damaged-tail-counts-as-whole") {
+            return Ok(self);
+        }
+        let mut past = self;
+        for partition in directory.partitions()? {
+            // One that cannot be looked at cannot be opened either: it stays as it is, and is told of then.
+            let Ok(Some(damage)) = directory.loss(&partition) else { continue };
+            tracing::error!(
+                %partition,
+                "the log is damaged past its recovery point: {damage}. It is cut there, and because acknowledged \
+                 records may be lost by that this broker's logs count as incomplete until they have caught up with \
+                 their leaders; check the disk"
+            );
+            past.broker_epoch = None;
+        }
+        Ok(past)
+    }
+}
+
+impl<D: Disk> DataDirectory<D> {
+    /// The damage that opening the partition's log would cut off, if whole batches may go with it.
+    fn loss(&self, partition: &TopicPartition) -> Result<Option<Damage>, LogError> {
+        let open = OpenLog {
+            config: Arc::new(LogConfig::default()),
+            recovery_point: self.recovery_point(partition).unwrap_or(0),
+            start_offset: self.log_start_offset(partition).unwrap_or(0),
+            clean: false,
+            now: Wall(0),
+        };
+        let opened = SegmentedLog::open(self.pool(), self.partition_path(partition), open, |_| Ok(()))?;
+        let Some(damage) = opened.damage else { return Ok(None) };
+        let mut is_loss = !damage.is_incomplete_tail() || mutant!("cut-short-append-counts-as-damage");
+        opened.log.visit_beyond(&damage, |_| {
+            is_loss = true;
+            Ok(())
+        })?;
+        Ok(is_loss.then_some(damage))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{DiskFile, FilePool, PartitionLog, SimDisk};
+    use crate::model::LeaderEpoch;
+    use crate::record::{BatchBuilder, BatchHeader};
+
+    const DIRECTORY: &str = "/d";
+    const BOOT: &str = "this";
+
+    /// A killed broker's data directory: three batches of one record each, the first of them flushed.
+    struct Killed {
+        disk: SimDisk,
+        log: std::path::PathBuf,
+        ends: Vec<usize>,
+    }
+
+    fn append(log: &mut PartitionLog<SimDisk>, value: u8) {
+        let mut builder = BatchBuilder::new();
+        builder.append(1, None, Some(&[value; 100]), &[]);
+        let batch = builder.build();
+        let header = BatchHeader::parse(&batch).unwrap();
+        log.append_as_leader(&batch, &header, LeaderEpoch(1), None, Wall(1)).unwrap();
+    }
+
+    fn open(disk: &SimDisk) -> DataDirectory<SimDisk> {
+        DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 10)), Path::new(DIRECTORY)).unwrap()
+    }
+
+    fn killed(segment_bytes: u64) -> Killed {
+        let disk = SimDisk::new();
+        let directory = open(&disk);
+        RunMarker { broker_epoch: BrokerEpoch(7), boot_id: BOOT.to_owned() }
+            .write(&disk, Path::new(DIRECTORY))
+            .unwrap();
+        let config = Arc::new(LogConfig { segment_bytes, ..LogConfig::default() });
+        let name = TopicPartition::new("t", 0);
+        let (mut log, _) = PartitionLog::open(&directory, name, None, config, false, Wall(1)).unwrap();
+        let path = Path::new(DIRECTORY).join("t-0/00000000000000000000.log");
+        let mut ends = Vec::new();
+        for value in 0..3 {
+            append(&mut log, value);
+            ends.push(disk.read(&path).unwrap().len());
+            if value == 0 {
+                log.flush().unwrap();
+                directory.write_checkpoints().unwrap();
+            }
+        }
+        disk.kill();
+        Killed { disk, log: path, ends }
+    }
+
+    impl Killed {
+        fn vouched_for(&self) -> Option<BrokerEpoch> {
+            let past = PastLife::take(&self.disk, Path::new(DIRECTORY), Some(BOOT)).unwrap();
+            past.unless_damaged(&open(&self.disk)).unwrap().broker_epoch
+        }
+
+        fn cut_to(&self, length: usize) {
+            self.disk.open(&self.log).unwrap().set_len(length as u64).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_kill_leaves_the_logs_whole() {
+        let killed = killed(10_000);
+        assert_eq!(killed.vouched_for(), Some(BrokerEpoch(7)));
+        for length in (killed.ends[1]..killed.ends[2]).rev() {
+            killed.cut_to(length);
+            assert_eq!(killed.vouched_for(), Some(BrokerEpoch(7)), "an append cut short after {length} bytes");
+        }
+    }
+
+    /// A12: whoever cuts what it may have acknowledged has lost it.
+    #[test]
+    fn a_damaged_batch_makes_the_logs_incomplete_and_stays_so_until_it_is_cut() {
+        for position in [0, 1].into_iter().flat_map(|batch| {
+            let ends = killed(10_000).ends;
+            // Magic, CRC, a record: all that the CRC protects, or that says what it protects.
+            [16, 17, 40, 100].map(|at| ends[batch] + at)
+        }) {
+            let killed = killed(10_000);
+            killed.disk.rot(&killed.log, position);
+            assert_eq!(killed.vouched_for(), None, "byte {position}");
+            assert_eq!(killed.vouched_for(), None, "byte {position}, looked at again");
+        }
+    }
+
+    #[test]
+    fn damage_below_the_recovery_point_is_not_for_this_to_judge() {
+        let killed = killed(10_000);
+        killed.disk.rot(&killed.log, killed.ends[0] - 1);
+        assert_eq!(killed.vouched_for(), Some(BrokerEpoch(7)));
+    }
+
+    /// A length that became too large looks like an append cut short, but for what lies behind it.
+    #[test]
+    fn a_batch_that_seems_cut_short_before_others_is_damage() {
+        let rotten = killed(10_000);
+        rotten.disk.rot(&rotten.log, rotten.ends[0] + 9);
+        assert_eq!(rotten.vouched_for(), None);
+        let short = killed(200);
+        assert_eq!(short.ends[0], short.ends[2], "each batch is in a segment of its own");
+        let second = Path::new(DIRECTORY).join("t-0/00000000000000000001.log");
+        short.disk.open(&second).unwrap().set_len(90).unwrap();
+        assert_eq!(short.vouched_for(), None);
     }
 }

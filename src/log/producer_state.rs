@@ -177,16 +177,13 @@ impl ProducerStates {
         let is_late = transaction_version >= EPOCH_BUMP_AT_EACH_END
             && producer.current_txn_first_offset.is_some()
             && producer_epoch == producer.epoch;
-        if producer_epoch < producer.epoch || is_late {
+        if (producer_epoch < producer.epoch || is_late) && !mutant!("late-marker-accepted") {
             let current_epoch = producer.epoch;
             return Some(ProducerRefusal::InvalidProducerEpoch { producer_id, producer_epoch, current_epoch });
         }
         let current_epoch = producer.coordinator_epoch;
-        (coordinator_epoch < current_epoch).then_some(ProducerRefusal::CoordinatorFenced {
-            producer_id,
-            coordinator_epoch,
-            current_epoch,
-        })
+        let is_fenced = coordinator_epoch < current_epoch && !mutant!("former-coordinator-accepted");
+        is_fenced.then_some(ProducerRefusal::CoordinatorFenced { producer_id, coordinator_epoch, current_epoch })
     }
 
     /// Offset of the last record of the producer's last batch.
@@ -299,7 +296,7 @@ impl ProducerStates {
 /// Why a batch that was not appended before may not be appended now.
 fn refusal(producer: &ProducerState, header: &BatchHeader) -> Option<ProducerRefusal> {
     let BatchHeader { producer_id, producer_epoch, base_sequence, .. } = *header;
-    if producer_epoch < producer.epoch {
+    if producer_epoch < producer.epoch && !mutant!("older-producer-epoch-accepted") {
         return Some(ProducerRefusal::InvalidProducerEpoch {
             producer_id,
             producer_epoch,

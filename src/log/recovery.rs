@@ -51,7 +51,8 @@ pub enum DamageReason {
 }
 
 impl Damage {
-    /// True when the log merely ends inside its last batch: a write that was never completed, so never acknowledged.
+    /// True when the file merely ends inside a batch. When nothing follows, that is a write that was never completed, so
+    /// never acknowledged.
     pub fn is_incomplete_tail(&self) -> bool {
         self.reason == DamageReason::Incomplete
     }

@@ -114,6 +114,7 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         let target: Vec<_> = self.new.target_replicas().collect();
         let staying = in_order_of(&target, |replica| isr.contains(&replica));
         let are_added = adding_replicas.iter().all(|replica| isr.contains(replica));
+        let are_added = are_added || mutant!("reassigned-before-in-sync");
         let can_commit = staying.len() >= self.draft.effective_min_isr(self.topic, target.len());
         if self.new.is_reassigned() && are_added && can_commit {
             self.new.replicas = target;
@@ -154,7 +155,7 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         }
         let loses_replica = self.old.replicas.iter().any(|replica| !self.new.replicas.contains(replica));
         let begins = self.new.leader != self.old.leader && !mutant!("leader-epoch-not-raised");
-        if begins || loses_replica {
+        if begins || loses_replica && !mutant!("lost-replica-keeps-the-epoch") {
             self.new.leader_epoch = self.old.leader_epoch.next();
         }
     }

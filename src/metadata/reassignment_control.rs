@@ -100,7 +100,10 @@ fn check_given_up(
         None => complete.next().is_some() || remains(&partition.last_known_leader),
     };
     let mut remaining = partition.replicas.iter().filter(|replica| remains(replica));
-    if has_successor || draft.unclean_leader_election_enabled(topic) && remaining.any(is_active) {
+    if has_successor
+        || mutant!("giving-up-takes-the-last-replica")
+        || draft.unclean_leader_election_enabled(topic) && remaining.any(is_active)
+    {
         return Ok(());
     }
     let message = format!(

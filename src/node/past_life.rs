@@ -3,13 +3,18 @@
 use std::env;
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::log::{CleanShutdown, LogError, OsDisk, PastLife, RunMarker};
+use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker};
 use crate::model::BrokerEpoch;
 
-/// What the last run left behind; its mark of a clean stop is gone afterwards.
+/// Files kept open while the logs are looked at.
+const OPEN_FILES_MAX: usize = 64;
+
+/// What the last run left behind, as far as its logs bear it out; its mark of a clean stop is gone afterwards.
 pub(super) fn take(directory: &Path) -> Result<PastLife, LogError> {
-    PastLife::take(&OsDisk, directory, boot_id().as_deref())
+    let past = PastLife::take(&OsDisk, directory, boot_id().as_deref())?;
+    past.unless_damaged(&DataDirectory::open(Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX)), directory)?)
 }
 
 /// Notes that the broker lives under this epoch now.

@@ -111,9 +111,7 @@ impl Replica {
             return Err(self.not_leader());
         }
         let (log_start_offset, end) = (log.log_start_offset(), log.log_end_offset());
-        let diverging = log
-            .end_offset_for_epoch(asked.last_fetched_epoch)
-            .filter(|&(epoch, end_offset)| epoch < asked.last_fetched_epoch || end_offset < offset);
+        let diverging = log.divergence(asked.last_fetched_epoch, offset);
         let in_range = (log_start_offset..=end).contains(&offset);
         let in_sync = leader.isr().contains(&follower.broker_id);
         if acknowledge && in_range && diverging.is_none() {

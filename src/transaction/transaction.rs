@@ -40,6 +40,7 @@ impl Transaction {
             Event::AddPartitions(request) => answered(self.add_partitions(request, now)),
             Event::End(request) => answered(self.end(&request, now)),
             Event::MarkersWritten(partitions) => self.markers_written(&partitions, now),
+            Event::Loaded if mutant!("decided-ends-not-taken-up") => Vec::new(),
             Event::Loaded => self.markers().into_iter().map(Effect::WriteMarkers).collect(),
             Event::CheckTimeout => self.check_timeout(now),
             Event::CheckExpiration => self.check_expiration(config, now),
@@ -77,6 +78,9 @@ impl Transaction {
         };
         check_known(record, request.known)?;
         match record.state {
+            TransactionState::PrepareCommit if mutant!("decided-commit-is-aborted") => {
+                Ok(self.abort_by_coordinator(record, now))
+            }
             TransactionState::PrepareCommit | TransactionState::PrepareAbort => Err(ErrorCode::ConcurrentTransactions),
             // Whoever held the id before is fenced and its transaction aborted; the producer asks again.
             TransactionState::Ongoing if request.known.is_none_or(|known| known.epoch == record.producer_epoch) => {
@@ -146,7 +150,11 @@ impl Transaction {
             return Ok(vec![Effect::NeedProducerId]);
         }
         let next = TransactionRecord {
-            producer_epoch: ProducerEpoch(record.producer_epoch.0.saturating_add(1)),
+            producer_epoch: if mutant!("end-keeps-the-epoch") {
+                record.producer_epoch
+            } else {
+                ProducerEpoch(record.producer_epoch.0.saturating_add(1))
+            },
             last_producer_epoch: record.producer_epoch,
             next_producer_id: request.fresh.filter(|_| exhausted).unwrap_or(ProducerId::NONE),
             client_version: request.version,
@@ -162,6 +170,7 @@ impl Transaction {
     /// Aborts in an epoch that nobody is told: whoever had the id is fenced.
     fn abort_by_coordinator(&self, record: &TransactionRecord, now: Wall) -> Vec<Effect> {
         let epochs = match record.client_version {
+            _ if mutant!("coordinators-abort-keeps-the-epoch") => 0,
             TransactionVersion::V1 => 1,
             TransactionVersion::V2 => 2,
         };
@@ -183,7 +192,8 @@ impl Transaction {
             self.unmarked.remove(partition);
         });
         let Some(record) = self.record.as_ref().filter(|record| record.state.is_ending()) else { return Vec::new() };
-        if self.unmarked.is_empty() { vec![Effect::Append(Some(completed(record, now)))] } else { Vec::new() }
+        let is_marked = self.unmarked.is_empty() || mutant!("one-marker-ends-all");
+        if is_marked { vec![Effect::Append(Some(completed(record, now)))] } else { Vec::new() }
     }
 
     fn check_timeout(&self, now: Wall) -> Vec<Effect> {
@@ -263,7 +273,11 @@ fn next_epoch(record: &TransactionRecord, request: &InitProducer, now: Wall) -> 
     };
     let next = if record.producer_epoch.0 < CLIENT_EPOCH_MAX {
         TransactionRecord {
-            producer_epoch: ProducerEpoch(record.producer_epoch.0 + 1),
+            producer_epoch: if mutant!("init-keeps-the-epoch") {
+                record.producer_epoch
+            } else {
+                ProducerEpoch(record.producer_epoch.0 + 1)
+            },
             previous_producer_id: record.previous_producer_id,
             last_producer_epoch,
             ..next
@@ -310,6 +324,9 @@ fn completed(record: &TransactionRecord, now: Wall) -> TransactionRecord {
 fn prepared(record: TransactionRecord, reply: Result<Producer, ErrorCode>) -> Vec<Effect> {
     let markers = markers_of(&record, record.partitions.clone());
     let markers = markers.map(Effect::WriteMarkers);
+    if mutant!("markers-before-the-decision") {
+        return markers.into_iter().chain([Effect::Append(Some(record)), Effect::Reply(reply)]).collect();
+    }
     [Effect::Append(Some(record))].into_iter().chain(markers).chain([Effect::Reply(reply)]).collect()
 }
 

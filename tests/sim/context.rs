@@ -11,7 +11,7 @@ use crate::swarm::{QUORUM, Rates, Swarm};
 /// How many lines of the trace are kept.
 const TRACE_LINES: usize = 3000;
 /// Places in tables of links: five brokers, the quorum, clients.
-const PLACES: usize = QUORUM + 1 + 8;
+const PLACES: usize = QUORUM + 1 + 12;
 
 /// Something that happens at its time.
 #[derive(Clone, Debug)]
@@ -24,6 +24,8 @@ pub enum Event {
     Fault(usize),
     /// The end of a fault that lasts.
     Relief(Relief),
+    /// A replica that a held-up proposal would take into the ISR loses power.
+    Ambush { node: usize, down_ms: u64, tear: u64 },
 }
 
 /// What a timer is for.
@@ -45,6 +47,10 @@ pub enum Timer {
     Commit { entry: u64 },
     Send,
     ClientTimeout { request: u64 },
+    JoinTimeout { request: u64 },
+    TransactionTimeouts { partition: i32 },
+    Markers { id: u64 },
+    GroupTimers { partition: i32 },
 }
 
 /// What a fault that lasts leaves behind.
@@ -83,7 +89,7 @@ impl Ord for Scheduled {
 }
 
 /// What befell the messages.
-pub const MESSAGE_FAULTS: [&str; 11] = [
+pub const MESSAGE_FAULTS: [&str; 13] = [
     "message delayed",
     "message dropped",
     "message duplicated",
@@ -95,6 +101,8 @@ pub const MESSAGE_FAULTS: [&str; 11] = [
     "proposal doubled",
     "torn write at a power loss",
     "unsynced write lost at a power loss",
+    "message of an earlier life",
+    "ambush of a joining replica",
 ];
 
 /// Places in [`MESSAGE_FAULTS`].
@@ -110,6 +118,8 @@ pub mod count {
     pub const PROPOSAL_DOUBLED: usize = 8;
     pub const TORN: usize = 9;
     pub const UNSYNCED_LOST: usize = 10;
+    pub const EARLIER_LIFE: usize = 11;
+    pub const AMBUSH: usize = 12;
 }
 
 /// The world around a node.
@@ -125,6 +135,7 @@ pub struct Context {
     pub lives: [u32; QUORUM],
     pub healing: bool,
     network: Random,
+    ghosts: Random,
     queue: BinaryHeap<Scheduled>,
     sequence: u64,
     requests: u64,
@@ -148,6 +159,7 @@ impl Context {
             lives: [0; QUORUM],
             healing: false,
             network: Random::stream(seed, "network"),
+            ghosts: Random::stream(seed, "ghosts"),
             queue: BinaryHeap::new(),
             sequence: 0,
             requests: 0,
@@ -189,11 +201,17 @@ impl Context {
         Some(event)
     }
 
-    /// True when a message still arrives: the receiver lives, and the sender has not been started anew. What a dead
-    /// process has sent is under way for a while, but no longer than it takes to start another.
-    pub fn is_connected(&self, from: Address, to: Address, lives: (u32, u32)) -> bool {
+    /// True when a message still arrives: the receiver lives. What a dead process has sent is under way for a while,
+    /// and now and then, in the receiver's buffers, for longer than it takes to start another.
+    pub fn is_connected(&mut self, from: Address, to: Address, lives: (u32, u32)) -> bool {
+        if self.life_of(to) != lives.1 {
+            return false;
+        }
         let sender = self.life_of(from);
-        self.life_of(to) == lives.1 && (sender == lives.0 || sender == 0 || lives.0 == 0)
+        let is_of_this_life = sender == lives.0 || sender == 0 || lives.0 == 0;
+        let is_late = !is_of_this_life && self.ghosts.per_mille(self.rates.late_per_mille);
+        self.message_faults[count::EARLIER_LIFE] += u64::from(is_late);
+        is_of_this_life || is_late
     }
 
     /// True when the process that an event was meant for still runs.
@@ -213,7 +231,7 @@ impl Context {
             self.message_faults[count::DROPPED] += 1;
             return;
         }
-        let copies = if self.network.per_mille(self.rates.duplicate_per_mille) {
+        let copies = if self.network.per_mille(self.rates.duplicate_per_mille) && !message.is_fragile() {
             self.message_faults[count::DUPLICATED] += 1;
             2
         } else {
@@ -232,6 +250,21 @@ impl Context {
             }
             self.schedule(delay, Event::Deliver { from, to, lives, message: message.clone() });
         }
+    }
+
+    /// Sends a proposal for an ISR. At the rate of ambushes it is held up, and `joining` loses power meanwhile: if the
+    /// proposal were taken for the next life's, it would count on what is gone (KIP-903).
+    pub fn send_proposal(&mut self, from: Address, message: Message, joining: Option<usize>) {
+        let Some(node) = joining.filter(|_| self.ghosts.per_mille(self.rates.ambush_per_mille)) else {
+            return self.send(from, Address::Quorum, message);
+        };
+        self.message_faults[count::AMBUSH] += 1;
+        let lives = (self.life_of(from), 0);
+        let held_ms = self.ghosts.log_between(20, 4_000);
+        let (down_ms, tear) = (self.ghosts.log_between(1, 100), self.ghosts.next());
+        let strikes_in_ms = self.ghosts.below(10);
+        self.schedule(held_ms, Event::Deliver { from, to: Address::Quorum, lives, message });
+        self.schedule(strikes_in_ms, Event::Ambush { node, down_ms, tear });
     }
 
     /// A delay of the feed to one node.

@@ -7,8 +7,10 @@
 //! seeds it takes to find each. docs/reliability.md has the figures.
 
 mod broker;
-mod client;
+mod clients;
 mod context;
+mod coordination;
+mod directed;
 mod message;
 #[cfg(feature = "mutants")]
 mod mutants;

@@ -4,9 +4,13 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use ottla::group::Reply;
+use ottla::log::AbortedTransaction;
 use ottla::model::{ErrorCode, Offset};
+use ottla::record::{BatchHeader, EndTransactionMarker, TransactionResult};
 use ottla::replication::NextFetch;
 use ottla::rpc::metadata::{MetadataCommand, MetadataReply};
+use ottla::transaction::{Producer, TransactionVersion};
 
 use crate::swarm::QUORUM;
 
@@ -36,6 +40,42 @@ pub struct ProducedBatch {
     /// Names the batch: the CRC over its content, which no broker changes.
     pub crc: u32,
     pub count: i64,
+    /// Whose transaction it belongs to.
+    pub transactional: Option<Transactional>,
+}
+
+impl ProducedBatch {
+    pub fn header(&self) -> BatchHeader {
+        BatchHeader::parse(&self.bytes).expect("a batch begins with its header")
+    }
+}
+
+/// What a Produce request says of a transaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Transactional {
+    /// The number in the transactional id.
+    pub id: u64,
+    pub producer: Producer,
+    pub version: TransactionVersion,
+}
+
+/// What a member of the group asks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GroupAsk {
+    Join { member_id: String, random_id: String },
+    Sync { member_id: String, generation: i32, assignments: Vec<(String, Bytes)> },
+    Heartbeat { member_id: String, generation: i32 },
+    Commit { member_id: String, generation: i32, partition: i32, offset: Offset },
+    Fetch { partition: i32 },
+}
+
+/// What it is answered.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GroupAnswer {
+    Machine(Reply),
+    Committed,
+    Fetched(Option<Offset>),
+    Failed(ErrorCode),
 }
 
 /// What a leader told a follower.
@@ -108,25 +148,94 @@ pub enum Message {
         error: ErrorCode,
         base_offset: Offset,
     },
+    /// With `committed`, nothing of open transactions; what was aborted is told in the reply.
     Read {
         request: u64,
         partition: i32,
         offset: Offset,
         leader_epoch: i32,
+        committed: bool,
     },
     ReadReply {
         request: u64,
         error: ErrorCode,
         bytes: Bytes,
+        aborted: Vec<AbortedTransaction>,
     },
     LatestOffset {
         request: u64,
         partition: i32,
         leader_epoch: i32,
+        committed: bool,
     },
     LatestOffsetReply {
         request: u64,
         error: ErrorCode,
         offset: Offset,
     },
+    /// To the coordinator of transactions.
+    InitProducer {
+        request: u64,
+        id: u64,
+        known: Option<Producer>,
+    },
+    /// From a client of version 1, or from the leader of a partition that is written to first. With `verify` it only
+    /// asks. What arrives after `expires` has no effect: version 1 is not safe from it.
+    AddPartition {
+        request: u64,
+        id: u64,
+        producer: Producer,
+        partition: i32,
+        version: TransactionVersion,
+        verify: bool,
+        expires: u64,
+    },
+    EndTransaction {
+        request: u64,
+        id: u64,
+        producer: Producer,
+        result: TransactionResult,
+        version: TransactionVersion,
+        expires: u64,
+    },
+    TransactionReply {
+        request: u64,
+        answer: Result<Producer, ErrorCode>,
+    },
+    /// From the coordinator to a partition's leader.
+    WriteMarker {
+        request: u64,
+        partition: i32,
+        producer: Producer,
+        marker: EndTransactionMarker,
+        version: TransactionVersion,
+        expires: u64,
+    },
+    MarkerReply {
+        request: u64,
+        error: ErrorCode,
+    },
+    /// To the coordinator of the group.
+    Group {
+        request: u64,
+        ask: GroupAsk,
+    },
+    GroupReply {
+        request: u64,
+        answer: GroupAnswer,
+    },
+}
+
+impl Message {
+    /// True for what must neither arrive twice nor late: version 1 of transactions has the same epoch in one transaction
+    /// as in the next, and takes the end of the one for that of the other. Version 2 came to mend that (KIP-890).
+    pub fn is_fragile(&self) -> bool {
+        match self {
+            Self::AddPartition { version, verify, .. } => *version == TransactionVersion::V1 && !verify,
+            Self::EndTransaction { version, .. } | Self::WriteMarker { version, .. } => {
+                *version == TransactionVersion::V1
+            }
+            _ => false,
+        }
+    }
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use ottla::mutants;
 
+use crate::directed::SCRIPTS;
 use crate::world::{Plan, run};
 
 /// One rule each that people get wrong, by the name in the code.
@@ -46,6 +47,9 @@ const MUTANTS: &[(&str, &str)] = &[
     ("registration-retry-gets-a-new-epoch", "a retried registration begins another life"),
     ("fencing-leaves-the-isr-alone", "a fenced broker stays in its ISRs and leads"),
     ("controlled-shutdown-keeps-leading", "a stopping broker keeps its leaderships"),
+    ("reassigned-before-in-sync", "a reassignment ends before the replicas that it adds are in sync"),
+    ("lost-replica-keeps-the-epoch", "replicas are taken away within a leader epoch"),
+    ("giving-up-takes-the-last-replica", "a reassignment is given up although what it added alone is complete"),
     // Lives of a broker.
     ("leads-before-its-registration", "a broker leads by metadata from before its restart"),
     ("run-marker-of-another-boot-trusted", "a power loss counts as a kill"),
@@ -55,6 +59,8 @@ const MUTANTS: &[(&str, &str)] = &[
     ("recovery-skips-the-crc", "recovery takes damaged batches for good ones"),
     ("recovery-forgets-epochs", "recovery does not rebuild the leader epochs"),
     ("half-a-batch-stays", "a failed write leaves half a batch behind"),
+    ("damaged-tail-counts-as-whole", "a log that is cut at a damaged batch counts as one that lost nothing"),
+    ("cut-short-append-counts-as-damage", "a kill in the midst of an append counts as a loss"),
     ("snapshot-fault-fails-an-append", "an append fails after its records were written"),
     ("epochs-outlive-a-truncation", "a truncation leaves the leader epochs as they are"),
     ("producers-outlive-a-truncation", "a truncation leaves the producers' sequences as they are"),
@@ -63,6 +69,28 @@ const MUTANTS: &[(&str, &str)] = &[
     ("followers-forget-epochs", "a follower does not learn the leader epochs"),
     ("duplicate-not-recognised", "a retried batch is not recognised"),
     ("any-sequence-accepted", "gaps and repetitions of sequence numbers are accepted"),
+    // Transactions: what a partition's log knows of them.
+    ("late-batch-opens-a-transaction", "the coordinator's word is not needed to begin a transaction in a partition"),
+    ("verification-outlives-its-transaction", "the coordinator's word still counts behind the transaction's end"),
+    ("older-producer-epoch-accepted", "a fenced producer may write"),
+    ("late-marker-accepted", "a marker of a transaction before ends the present one"),
+    ("former-coordinator-accepted", "markers of a coordinator that was replaced count"),
+    ("open-transactions-are-stable", "readers of committed records read up to the high watermark"),
+    ("stable-before-the-marker-is-committed", "a transaction counts as ended when its marker is appended"),
+    ("aborted-transactions-not-listed", "readers are not told what was aborted"),
+    // Groups.
+    ("commit-of-another-generation", "offsets of a generation that is over are taken in"),
+    ("sync-of-another-generation", "a member of a generation that is over gets partitions of the present one"),
+    ("generation-not-raised", "a rebalance begins no generation of its own"),
+    ("first-commit-wins", "a later commit does not replace an earlier one"),
+    // Transactions: the coordinator.
+    ("markers-before-the-decision", "markers are sent before the decision is committed"),
+    ("decided-ends-not-taken-up", "a new coordinator leaves decided transactions as they are"),
+    ("decided-commit-is-aborted", "a decided commit is aborted when the producer comes back"),
+    ("one-marker-ends-all", "a transaction is complete with its first marker"),
+    ("end-keeps-the-epoch", "the end of a transaction does not raise the epoch (before KIP-890)"),
+    ("coordinators-abort-keeps-the-epoch", "a transaction that took too long is aborted in its own epoch"),
+    ("init-keeps-the-epoch", "a producer that begins does not fence the one before"),
 ];
 
 struct Killed {
@@ -83,6 +111,14 @@ fn hunt(name: &'static str, steps: u64, seeds: u64) -> (Option<Killed>, u64) {
     (killed, reached)
 }
 
+/// The directed history that goes wrong with this mistake in the code.
+fn directed(name: &'static str) -> Option<String> {
+    mutants::turn_on(name);
+    let found = SCRIPTS.iter().find(|script| script.mutant == name && (script.play)().is_err());
+    mutants::turn_off();
+    found.map(|script| format!("{}, history \"{}\"", script.invariant, script.name))
+}
+
 /// Plants each mistake in turn; `MUTANT` names a single one, `SIM_SEEDS` says how many seeds may be spent on each.
 #[test]
 fn planted_mistakes_are_found() {
@@ -94,13 +130,15 @@ fn planted_mistakes_are_found() {
     let mut survivors = Vec::new();
     for (name, what) in MUTANTS.iter().filter(|(name, _)| only.as_deref().is_none_or(|only| only == *name)) {
         let (killed, reached) = hunt(name, steps, seeds);
-        let (check, needed) = match &killed {
-            Some(killed) => (killed.check.clone(), killed.seeds.to_string()),
-            None => (format!("**not found** (reached {reached} times)"), format!("> {seeds}")),
+        let script = if killed.is_none() { directed(name) } else { None };
+        let (check, needed) = match (&killed, &script) {
+            (Some(killed), _) => (killed.check.clone(), killed.seeds.to_string()),
+            (None, Some(found)) => (found.clone(), format!("> {seeds}")),
+            (None, None) => (format!("**not found** (reached {reached} times)"), format!("> {seeds}")),
         };
         let _ = writeln!(table, "| `{name}` | {what} | {check} | {needed} |");
         eprintln!("{name}: {check} after {needed}");
-        if killed.is_none() {
+        if killed.is_none() && script.is_none() {
             survivors.push(*name);
         }
     }

@@ -11,13 +11,14 @@ use ottla::controller::{Liveness, LivenessLimits, StreamNumber};
 use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, supported_features, uuid_bytes};
 use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, Monotonic, Uuid};
 use ottla::rpc::metadata::{
-    BeginControlledShutdown, CreatableTopic, CreateTopics, ElectLeaders, Endpoint, FenceBroker, InitializeCluster,
-    MetadataCommand, MetadataRecord, MetadataReply, RegisterBroker, UnfenceBroker, elect_leaders,
-    metadata_command::Kind,
+    AlterPartitionReassignments, BeginControlledShutdown, BrokerIds, CreatableTopic, CreateTopics, ElectLeaders,
+    Endpoint, FenceBroker, InitializeCluster, MetadataCommand, MetadataRecord, MetadataReply, ReassignablePartition,
+    RegisterBroker, UnfenceBroker, elect_leaders, metadata_command::Kind,
 };
 
 use crate::context::{Context, Timer, count};
 use crate::message::{Address, Message};
+use crate::random::Random;
 
 pub const CLUSTER_ID: &str = "simulated";
 pub const TOPIC: &str = "t";
@@ -118,7 +119,7 @@ impl Quorum {
     pub fn create_topic(&mut self, ctx: &mut Context) {
         let topic = CreatableTopic {
             name: TOPIC.to_owned(),
-            num_partitions: ctx.swarm.partitions,
+            num_partitions: ctx.swarm.partitions_in_all() as i32,
             replication_factor: ctx.swarm.replication_factor,
             topic_id: uuid_bytes(Uuid([9; 16])),
             placement_seed: ctx.random.next(),
@@ -131,6 +132,26 @@ impl Quorum {
     pub fn elect_preferred(&mut self, ctx: &mut Context) {
         let elect = ElectLeaders { kind: elect_leaders::Kind::Preferred.into(), partitions: None };
         self.submit(None, command(Kind::ElectLeaders(elect)), ctx);
+    }
+
+    /// Moves a partition to other brokers, or gives such a move up.
+    pub fn reassign(&mut self, choice: u64, cancel: bool, ctx: &mut Context) {
+        let mut random = Random::stream(choice, "reassignment");
+        let partition = random.index(ctx.swarm.partitions_in_all()) as i32;
+        let mut brokers: Vec<i32> = (0..ctx.swarm.brokers).map(|node| broker_id(node).0).collect();
+        let ids = (0..ctx.swarm.replication_factor).map(|_| brokers.swap_remove(random.index(brokers.len()))).collect();
+        let replicas = (!cancel).then_some(BrokerIds { ids });
+        let partitions = vec![ReassignablePartition { topic: TOPIC.to_owned(), partition, replicas }];
+        let reassign = AlterPartitionReassignments { partitions, allow_replication_factor_change: false };
+        self.submit(None, command(Kind::AlterPartitionReassignments(reassign)), ctx);
+    }
+
+    /// Takes a broker for dead.
+    pub fn fence(&mut self, id: BrokerId, ctx: &mut Context) {
+        if let Some(broker) = self.image.broker(id) {
+            let fence = FenceBroker { broker_id: id.0, broker_epoch: broker.epoch.0 };
+            self.submit(None, command(Kind::FenceBroker(fence)), ctx);
+        }
     }
 
     /// Another voter leads from now on.

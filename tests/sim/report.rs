@@ -13,7 +13,6 @@ use crate::world::{Outcome, Plan, run};
 const LINES_SHOWN: usize = 200;
 
 /// Sums over all runs.
-#[derive(Default)]
 pub struct Totals {
     seeds: u64,
     steps: u64,
@@ -21,9 +20,28 @@ pub struct Totals {
     records_committed: u64,
     records_acked: u64,
     unclean_elections: u64,
+    /// Committed and aborted.
+    transactions: (u64, u64),
     faults: [u64; FAULT_NAMES.len()],
     message_faults: [u64; MESSAGE_FAULTS.len()],
     checks: [u64; CHECKS.len()],
+}
+
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            seeds: 0,
+            steps: 0,
+            virtual_ms: 0,
+            records_committed: 0,
+            records_acked: 0,
+            unclean_elections: 0,
+            transactions: (0, 0),
+            faults: [0; FAULT_NAMES.len()],
+            message_faults: [0; MESSAGE_FAULTS.len()],
+            checks: [0; CHECKS.len()],
+        }
+    }
 }
 
 impl Totals {
@@ -34,6 +52,8 @@ impl Totals {
         self.records_committed += outcome.records_committed;
         self.records_acked += outcome.records_acked;
         self.unclean_elections += outcome.unclean_elections;
+        self.transactions.0 += outcome.transactions.0;
+        self.transactions.1 += outcome.transactions.1;
         add(&mut self.faults, &outcome.faults);
         add(&mut self.message_faults, &outcome.message_faults);
         add(&mut self.checks, &outcome.checks);
@@ -59,8 +79,13 @@ impl Totals {
         );
         let _ = writeln!(
             out,
-            "{} records committed, {} acknowledged with acks=all; {} elections of a last known leader",
-            self.records_committed, self.records_acked, self.unclean_elections
+            "{} records committed, {} acknowledged with acks=all; {} transactions committed, {} aborted; {} elections of \
+             a last known leader",
+            self.records_committed,
+            self.records_acked,
+            self.transactions.0,
+            self.transactions.1,
+            self.unclean_elections
         );
         let faults = FAULT_NAMES.iter().zip(self.faults).chain(MESSAGE_FAULTS.iter().zip(self.message_faults));
         for (name, count) in faults {

@@ -30,6 +30,12 @@ pub struct Swarm {
     pub send_interval_ms: u64,
     pub in_flight_max: usize,
     pub rates: Rates,
+    /// Bytes of a record's value.
+    pub value_bytes: u64,
+    pub transactional_producers: usize,
+    pub transaction_timeout_ms: u64,
+    pub group_members: usize,
+    pub group_session_timeout_ms: u64,
 }
 
 /// Rates of what befalls single messages and entries of the metadata log. All are 0 while the cluster heals.
@@ -46,6 +52,11 @@ pub struct Rates {
     pub reply_lost_per_mille: u64,
     pub proposal_doubled_per_mille: u64,
     pub torn_per_mille: u64,
+    /// How many of the messages that have outlived their sender's process arrive.
+    pub late_per_mille: u64,
+    pub ambush_per_mille: u64,
+    /// How often a transactional producer dies, at each look.
+    pub client_death_per_mille: u64,
 }
 
 impl Rates {
@@ -69,6 +80,9 @@ impl Rates {
             reply_lost_per_mille: sometimes(500, 400),
             proposal_doubled_per_mille: sometimes(300, 300),
             torn_per_mille: sometimes(700, 1000),
+            late_per_mille: sometimes(500, 1000),
+            ambush_per_mille: sometimes(400, 500),
+            client_death_per_mille: sometimes(600, 60),
         }
     }
 }
@@ -86,7 +100,7 @@ impl Swarm {
         };
         let session_timeout_ms = random.log_between(200, 3_000);
         let mut durability = Random::stream(seed, "power");
-        Self {
+        let mut swarm = Self {
             flush_before_ack: durability.per_mille(crate::number("SIM_FLUSH_BEFORE_ACK").unwrap_or(0)),
             commit_delay_ms: durability.log_between(1, 300),
             brokers,
@@ -106,7 +120,30 @@ impl Swarm {
             send_interval_ms: random.log_between(2, 200),
             in_flight_max: random.between(1, 5) as usize,
             rates: Rates::draw(&mut random),
-        }
+            value_bytes: if random.per_mille(600) { 24 } else { random.log_between(24, 2_000) },
+            transactional_producers: random.below(4).saturating_sub(1) as usize,
+            transaction_timeout_ms: random.log_between(300, 10_000),
+            group_members: if random.per_mille(600) { 0 } else { random.between(2, 3) as usize },
+            group_session_timeout_ms: random.log_between(300, 5_000),
+        };
+        // A batch of three records must fit into a segment, and so must what a coordinator writes.
+        swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(600);
+        swarm
+    }
+
+    /// The partition that keeps what the coordinator of transactions knows; clients write to those before it.
+    pub fn transaction_partition(&self) -> i32 {
+        self.partitions
+    }
+
+    /// All partitions.
+    pub fn partitions_in_all(&self) -> usize {
+        self.group_partition() as usize + usize::from(self.group_members > 0)
+    }
+
+    /// The partition that keeps what the coordinator of the group knows.
+    pub fn group_partition(&self) -> i32 {
+        self.partitions + i32::from(self.transactional_producers > 0)
     }
 
     /// Between two heartbeats, as Kafka's defaults relate.
@@ -145,10 +182,18 @@ pub enum FaultKind {
     QuorumFailover { stall_ms: u64, forgets: bool },
     /// An administrator asks for the preferred leaders.
     ElectPreferred,
+    /// The quorum takes a broker for dead that is not.
+    Fence { node: usize },
+    /// SIGKILL, and a record that was not synced yet rots before the start.
+    Rot { node: usize, choice: u64, down_ms: u64 },
+    /// A partition moves to other brokers.
+    Reassign { choice: u64 },
+    /// Such a move is given up, if one is under way.
+    CancelReassignment { choice: u64 },
 }
 
 /// The kinds by name, in the order of their weights.
-pub const FAULT_NAMES: [&str; 13] = [
+pub const FAULT_NAMES: [&str; 17] = [
     "kill",
     "power loss",
     "cut at a disk operation",
@@ -162,6 +207,10 @@ pub const FAULT_NAMES: [&str; 13] = [
     "clock",
     "quorum failover",
     "preferred election",
+    "fencing of a live broker",
+    "rot of an unsynced record",
+    "reassignment",
+    "reassignment given up",
 ];
 
 impl FaultKind {
@@ -181,6 +230,10 @@ impl FaultKind {
             Self::Clock { .. } => 10,
             Self::QuorumFailover { .. } => 11,
             Self::ElectPreferred => 12,
+            Self::Fence { .. } => 13,
+            Self::Rot { .. } => 14,
+            Self::Reassign { .. } => 15,
+            Self::CancelReassignment { .. } => 16,
         }
     }
 }
@@ -248,6 +301,10 @@ fn draw(number: usize, random: &mut Random, swarm: &Swarm) -> FaultKind {
             FaultKind::Clock { node, percent: random.log_between(50, 300), jump_ms }
         }
         11 => FaultKind::QuorumFailover { stall_ms: ms, forgets: random.per_mille(300) },
-        _ => FaultKind::ElectPreferred,
+        12 => FaultKind::ElectPreferred,
+        13 => FaultKind::Fence { node },
+        15 => FaultKind::Reassign { choice: tear },
+        16 => FaultKind::CancelReassignment { choice: tear },
+        _ => FaultKind::Rot { node, choice: tear, down_ms: ms },
     }
 }

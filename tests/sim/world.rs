@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ottla::log::Fault as DiskFault;
 
 use crate::broker::Broker;
-use crate::client::Client;
+use crate::clients::Client;
 use crate::context::{Context, Event, MESSAGE_FAULTS, Relief, count};
 use crate::message::{Address, Message};
 use crate::oracle::{CHECKS, Violation};
@@ -52,6 +52,7 @@ pub struct Outcome {
     pub records_committed: u64,
     pub records_acked: u64,
     pub unclean_elections: u64,
+    pub transactions: (u64, u64),
     pub lines: Vec<String>,
 }
 
@@ -146,6 +147,7 @@ impl World {
             }
         }
         self.ctx.oracle.converged(missing);
+        self.ctx.oracle.transactions_ended();
         for broker in &mut self.brokers {
             broker.compare(&mut self.ctx);
         }
@@ -172,12 +174,30 @@ impl World {
         }
         let unsettled = self.clients.iter().position(|client| match client {
             Client::Producer(producer) => producer.acked == 0 || !producer.is_settled(),
-            Client::Consumer(_) => false,
+            Client::Transactional(producer) => !producer.is_settled(),
+            Client::Consumer(_) | Client::Member(_) => false,
         });
         if let Some(at) = unsettled {
-            return Some(format!("producer {at} has a batch without an answer"));
+            return Some(format!("producer {at} has a request without an answer"));
         }
-        None
+        self.ctx.oracle.open_transaction().or_else(|| self.unbalanced())
+    }
+
+    /// How the group is not what it should be: all members in one generation, and every partition theirs.
+    fn unbalanced(&self) -> Option<String> {
+        let members = self.clients.iter().filter_map(|client| match client {
+            Client::Member(member) => Some(member.owns()),
+            _ => None,
+        });
+        let owned: Vec<_> = members.collect();
+        let generations: BTreeSet<_> =
+            owned.iter().map(|owned| owned.as_ref().map(|(generation, _)| *generation)).collect();
+        let partitions: BTreeSet<_> = owned.iter().flatten().flat_map(|(_, partitions)| partitions.clone()).collect();
+        let balanced = owned.is_empty()
+            || generations.len() == 1
+                && !generations.contains(&None)
+                && partitions.len() == self.ctx.swarm.partitions as usize;
+        (!balanced).then(|| format!("the members of the group own {owned:?}"))
     }
 
     fn step(&mut self) {
@@ -193,6 +213,10 @@ impl World {
             Event::Fault(_) => {}
             Event::Relief(relief) if !self.ctx.healing => self.relieve(relief),
             Event::Relief(_) => {}
+            Event::Ambush { node, down_ms, tear } if !self.ctx.healing => {
+                self.brokers[node].crash_for(true, tear, down_ms, &mut self.ctx);
+            }
+            Event::Ambush { .. } => {}
         }
         if self.ctx.steps.is_multiple_of(COMPARE_EVERY) {
             for broker in &mut self.brokers {
@@ -227,6 +251,7 @@ impl World {
             Event::Timer { node, life, .. } => [2, node.place() as u64, u64::from(*life), 0],
             Event::Fault(number) => [3, *number as u64, 0, 0],
             Event::Relief(_) => [4, 0, 0, 0],
+            Event::Ambush { node, .. } => [5, *node as u64, 0, 0],
         };
         let now = self.ctx.now;
         self.ctx.mix(numbers);
@@ -308,6 +333,10 @@ impl World {
             FaultKind::Clock { node, percent, jump_ms } => self.brokers[node].set_clock(percent, jump_ms, ctx.now),
             FaultKind::QuorumFailover { stall_ms, forgets } => self.quorum.fail_over(stall_ms, forgets, ctx),
             FaultKind::ElectPreferred => self.quorum.elect_preferred(ctx),
+            FaultKind::Fence { node } => self.quorum.fence(broker_id(node), ctx),
+            FaultKind::Reassign { choice } => self.quorum.reassign(choice, false, ctx),
+            FaultKind::CancelReassignment { choice } => self.quorum.reassign(choice, true, ctx),
+            FaultKind::Rot { node, choice, down_ms } => self.brokers[node].rot_for(choice, down_ms, ctx),
         }
     }
 
@@ -334,6 +363,7 @@ impl World {
             records_committed: ctx.oracle.committed_total() as u64,
             records_acked: ctx.oracle.records_acked,
             unclean_elections: ctx.oracle.unclean_elections,
+            transactions: ctx.oracle.ended_transactions(),
             lines: ctx.lines().cloned().collect(),
         }
     }
@@ -356,5 +386,13 @@ fn message_number(message: &Message) -> u64 {
         Message::ReadReply { request, .. } => 13 << 56 | request,
         Message::LatestOffset { request, .. } => 14 << 56 | request,
         Message::LatestOffsetReply { request, .. } => 15 << 56 | request,
+        Message::InitProducer { request, .. } => 16 << 56 | request,
+        Message::AddPartition { request, .. } => 17 << 56 | request,
+        Message::EndTransaction { request, .. } => 18 << 56 | request,
+        Message::TransactionReply { request, .. } => 19 << 56 | request,
+        Message::WriteMarker { request, .. } => 20 << 56 | request,
+        Message::MarkerReply { request, .. } => 21 << 56 | request,
+        Message::Group { request, .. } => 22 << 56 | request,
+        Message::GroupReply { request, .. } => 23 << 56 | request,
     }
 }

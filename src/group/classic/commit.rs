@@ -23,7 +23,9 @@ impl ClassicGroup {
             return Err(ErrorCode::UnknownMemberId);
         }
         self.check_member(member_id, group_instance_id)?;
-        self.check_generation(generation)?;
+        if !mutant!("commit-of-another-generation") {
+            self.check_generation(generation)?;
+        }
         if self.state == State::CompletingRebalance {
             // The member's partitions may be somebody else's already; it shall sync first.
             return Err(ErrorCode::RebalanceInProgress);

@@ -127,7 +127,9 @@ impl ClassicGroup {
     }
 
     fn begin_generation(&mut self, step: &Step) {
-        self.generation = self.generation.wrapping_add(1).max(0);
+        if !mutant!("generation-not-raised") {
+            self.generation = self.generation.wrapping_add(1).max(0);
+        }
         self.protocol = self.members.select_protocol();
         self.pending_sync.clear();
         self.subscribed_topics = self.compute_subscribed_topics();

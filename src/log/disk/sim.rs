@@ -24,7 +24,8 @@ const SECTOR: usize = 512;
 /// What an operation of a [`SimDisk`] does instead of succeeding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// The n-th operation and all after it fail, reads too, as if the power were gone.
+    /// The n-th operation and all after it fail, reads too, as if the power were gone. A write may have been done in
+    /// part by then.
     Cut,
     /// That one operation fails with an I/O error; a write may have been done in part.
     Error,
@@ -117,12 +118,15 @@ impl Change {
         match (self, random.random_range(0..3)) {
             (_, 0) => {}
             (Change::Write { position, bytes }, 1) => {
-                let mut at = *position;
-                for sector in bytes.chunks(SECTOR) {
+                let (mut at, mut rest) = (*position, bytes.as_slice());
+                while !rest.is_empty() {
+                    // Sectors of the file, not of the write.
+                    let (sector, later) = rest.split_at((SECTOR - at % SECTOR).min(rest.len()));
                     if random.random() {
                         Change::Write { position: at, bytes: sector.to_vec() }.apply(content);
                     }
                     at += sector.len();
+                    rest = later;
                 }
             }
             _ => self.apply(content),
@@ -352,7 +356,6 @@ impl DiskFile for SimFile {
         let mut state = self.lock()?;
         let outcome = state.operate();
         if outcome.is_err() {
-            state.alive()?;
             bytes.truncate(bytes.len() / 2);
         }
         state.change_content(self.inode, Change::Write { position, bytes })?;

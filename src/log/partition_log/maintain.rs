@@ -13,7 +13,7 @@ impl<D: Disk> PartitionLog<D> {
     /// another leader's history takes its place.
     pub fn truncate_to(&mut self, offset: Offset) -> Result<bool, LogError> {
         if offset >= self.log_end_offset() {
-            if self.leader_epochs.truncate_from(offset) {
+            if !mutant!("epochs-outlive-a-truncation") && self.leader_epochs.truncate_from(offset) {
                 self.leader_epochs_changed();
             }
             return Ok(false);

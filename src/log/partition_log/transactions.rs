@@ -60,7 +60,9 @@ impl Verifications {
 
     /// A batch or marker of the producer is in the log.
     fn end(&mut self, producer_id: ProducerId) {
-        self.by_producer.remove(&producer_id);
+        if !mutant!("verification-outlives-its-transaction") {
+            self.by_producer.remove(&producer_id);
+        }
     }
 
     /// Forgets verifications that were never used.
@@ -88,6 +90,7 @@ impl<D: Disk> PartitionLog<D> {
         !header.is_transactional()
             || self.producers.has_open_transaction(header.producer_id, header.producer_epoch)
             || guard.is_some_and(|guard| self.verifications.allows(header, guard))
+            || mutant!("late-batch-opens-a-transaction")
     }
 
     /// Ends the producer's transaction in this partition, if it has one; its epoch becomes `producer_epoch`. A
@@ -125,14 +128,18 @@ impl<D: Disk> PartitionLog<D> {
         }
         let Some(ended) = self.producers.update(header, marker) else { return };
         self.ended_transactions.insert(ended.extent.first_offset, ended.extent.last_offset);
-        if ended.result == TransactionResult::Abort {
+        if ended.result == TransactionResult::Abort && !mutant!("aborted-transactions-not-listed") {
             self.log.note_aborted(ended.extent);
         }
     }
 
     /// Where the oldest transaction begins that is open, or whose marker is not below `high_watermark`.
     pub fn first_unstable_offset(&mut self, high_watermark: Offset) -> Option<Offset> {
-        self.ended_transactions.retain(|_, marker| *marker >= high_watermark);
+        if mutant!("open-transactions-are-stable") {
+            return None;
+        }
+        let is_decided = |marker| marker < high_watermark || mutant!("stable-before-the-marker-is-committed");
+        self.ended_transactions.retain(|_, marker| !is_decided(*marker));
         let ended = self.ended_transactions.keys().next().copied();
         let first = self.producers.first_unstable_offset().into_iter().chain(ended).min()?;
         Some(first.max(self.log_start_offset()))

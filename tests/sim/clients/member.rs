@@ -1,0 +1,184 @@
+//! A member of a consumer group: joins, gets partitions, moves on in them and commits how far it is.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ottla::group::Reply;
+use ottla::model::{ErrorCode, Offset};
+
+use super::{find_leader, send_interval};
+use crate::broker::Broker;
+use crate::context::{Context, Timer};
+use crate::message::{Address, GroupAnswer, GroupAsk, Message};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum State {
+    Joining,
+    /// The leader gives out the partitions among these members.
+    Syncing {
+        members: Vec<String>,
+    },
+    /// Its partitions, and where it is in each; `None` until it has asked.
+    Owning(BTreeMap<i32, Option<Offset>>),
+}
+
+/// What waits for an answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Asked {
+    Join,
+    Sync,
+    Heartbeat,
+    Fetch(i32),
+    Commit(i32, Offset),
+}
+
+pub struct Member {
+    address: Address,
+    member_id: String,
+    generation: i32,
+    state: State,
+    request: Option<(u64, Asked)>,
+    pub committed: u64,
+}
+
+impl Member {
+    pub fn new(address: Address) -> Self {
+        let (member_id, request) = (String::new(), None);
+        Self { address, member_id, generation: -1, state: State::Joining, request, committed: 0 }
+    }
+
+    /// The generation it lives in, with the partitions it owns.
+    pub fn owns(&self) -> Option<(i32, Vec<i32>)> {
+        match &self.state {
+            State::Owning(positions) => Some((self.generation, positions.keys().copied().collect())),
+            _ => None,
+        }
+    }
+
+    pub fn on_send(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        let pause = ctx.random.between(1, 2 * send_interval(ctx)).min(ctx.swarm.group_session_timeout_ms / 4).max(1);
+        ctx.timer(self.address, pause, Timer::Send);
+        // A member that dies leaves its place to nobody until its session ends.
+        if !ctx.healing && ctx.random.per_mille(ctx.rates.client_death_per_mille / 4) {
+            self.begin_anew();
+        }
+        if self.request.is_none() {
+            let (asked, ask) = self.next(ctx);
+            self.ask(asked, ask, brokers, ctx);
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.member_id.clear();
+        self.join_again();
+        self.request = None;
+    }
+
+    fn join_again(&mut self) {
+        self.state = State::Joining;
+    }
+
+    fn next(&mut self, ctx: &mut Context) -> (Asked, GroupAsk) {
+        let (member_id, generation) = (self.member_id.clone(), self.generation);
+        match &mut self.state {
+            State::Joining => {
+                let random_id = format!("r{}", ctx.next_request());
+                (Asked::Join, GroupAsk::Join { member_id, random_id })
+            }
+            State::Syncing { members } => {
+                let assignments = assign(members, ctx.swarm.partitions);
+                (Asked::Sync, GroupAsk::Sync { member_id, generation, assignments })
+            }
+            State::Owning(positions) => {
+                let unknown =
+                    positions.iter().find(|(_, position)| position.is_none()).map(|(partition, _)| *partition);
+                if let Some(partition) = unknown {
+                    return (Asked::Fetch(partition), GroupAsk::Fetch { partition });
+                }
+                let at = ctx.random.index(positions.len() + 1);
+                match positions.iter().nth(at) {
+                    Some((&partition, &Some(position))) => {
+                        let offset = position + ctx.random.between(1, 3) as Offset;
+                        let commit = GroupAsk::Commit { member_id, generation, partition, offset };
+                        (Asked::Commit(partition, offset), commit)
+                    }
+                    _ => (Asked::Heartbeat, GroupAsk::Heartbeat { member_id, generation }),
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, asked: Asked, ask: GroupAsk, brokers: &[Broker], ctx: &mut Context) {
+        let Some((leader, _)) = find_leader(ctx.swarm.group_partition(), brokers, ctx) else { return };
+        let request = ctx.next_request();
+        self.request = Some((request, asked));
+        ctx.send(self.address, Address::Broker(leader), Message::Group { request, ask });
+        // Joining takes as long as a rebalance.
+        let patience = 2 * ctx.swarm.request_timeout_ms + 3 * ctx.swarm.group_session_timeout_ms;
+        ctx.timer(self.address, patience, Timer::ClientTimeout { request });
+    }
+
+    pub fn on_timeout(&mut self, request: u64) {
+        self.request.take_if(|(open, _)| *open == request);
+    }
+
+    pub fn on_answer(&mut self, request: u64, answer: GroupAnswer, ctx: &mut Context) {
+        let Some((_, asked)) = self.request.take_if(|(open, _)| *open == request) else { return };
+        match (asked, answer) {
+            (_, GroupAnswer::Failed(error)) => self.on_error(error),
+            (Asked::Join, GroupAnswer::Machine(Reply::Join(reply))) => {
+                if reply.error == ErrorCode::MemberIdRequired {
+                    self.member_id = reply.member_id;
+                } else if reply.error == ErrorCode::None {
+                    self.member_id = reply.member_id;
+                    self.generation = reply.generation;
+                    let members = reply.members.into_iter().map(|member| member.member_id).collect();
+                    self.state = State::Syncing { members };
+                } else {
+                    self.on_error(reply.error);
+                }
+            }
+            (Asked::Sync, GroupAnswer::Machine(Reply::Sync(reply))) => match reply.error {
+                ErrorCode::None => {
+                    let partitions: Vec<i32> = reply.assignment.iter().map(|partition| i32::from(*partition)).collect();
+                    ctx.oracle.owns(self.address.place(), self.generation, &partitions);
+                    self.state = State::Owning(partitions.into_iter().map(|partition| (partition, None)).collect());
+                }
+                error => self.on_error(error),
+            },
+            (Asked::Heartbeat, GroupAnswer::Machine(Reply::Heartbeat(error))) => self.on_error(error),
+            (Asked::Fetch(partition), GroupAnswer::Fetched(offset)) => {
+                if let State::Owning(positions) = &mut self.state {
+                    positions.insert(partition, Some(offset.unwrap_or(0)));
+                }
+            }
+            (Asked::Commit(partition, offset), GroupAnswer::Committed) => {
+                ctx.oracle.commit_told(self.generation, partition, offset);
+                self.committed += 1;
+                if let State::Owning(positions) = &mut self.state {
+                    positions.insert(partition, Some(offset));
+                }
+            }
+            (asked, other) => unreachable!("{asked:?} was answered with {other:?}"),
+        }
+    }
+
+    fn on_error(&mut self, error: ErrorCode) {
+        match error {
+            ErrorCode::UnknownMemberId | ErrorCode::FencedInstanceId => {
+                self.member_id.clear();
+                self.join_again();
+            }
+            ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress => self.join_again(),
+            // A coordinator that loads or moves: the same is asked again.
+            _ => {}
+        }
+    }
+}
+
+/// Every partition to one member, in turn.
+fn assign(members: &[String], partitions: i32) -> Vec<(String, Bytes)> {
+    let of = |at: usize| (0..partitions as usize).filter(move |partition| partition % members.len() == at);
+    let assignment = |at: usize| of(at).map(|partition| partition as u8).collect::<Vec<u8>>();
+    members.iter().enumerate().map(|(at, member)| (member.clone(), Bytes::from(assignment(at)))).collect()
+}

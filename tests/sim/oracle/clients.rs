@@ -1,0 +1,69 @@
+//! What clients are told.
+
+use super::*;
+
+impl Oracle {
+    /// A producer is asked to send a batch.
+    pub fn produced(&mut self, partition: i32, header: &BatchHeader) {
+        let producer = (header.producer_id.0, header.producer_epoch.0, header.base_sequence);
+        let acked_before = self.highest_acked[partition as usize];
+        let produced = Produced { producer, partition, acked_before, refused: false, appended: false };
+        self.produced.insert(header.crc, produced);
+    }
+
+    /// A producer is told that its batch is in. Without `durable` (acks=1) nothing is promised.
+    pub fn acknowledged(&mut self, crc: u32, base_offset: Offset, count: i64, durable: bool) {
+        if !durable {
+            return;
+        }
+        let Some(Produced { partition, acked_before, .. }) = self.produced.get(&crc).cloned() else {
+            return self.fail("A1", format!("batch {crc:08x} was acknowledged and never sent"));
+        };
+        let committed = &self.committed[partition as usize];
+        let at = |delta: i64| usize::try_from(base_offset + delta).ok().and_then(|at| committed.get(at));
+        let there =
+            (0..count).all(|delta| at(delta).is_some_and(|entry| (entry.crc, i64::from(entry.delta)) == (crc, delta)));
+        let end = committed.len();
+        check!(
+            self,
+            "A1",
+            there,
+            "batch {crc:08x} acknowledged at {partition}:{base_offset} is not committed there (end {end})"
+        );
+        check!(
+            self,
+            "A4",
+            base_offset > acked_before,
+            "batch {crc:08x} lies at {base_offset}, before what was acknowledged at {acked_before}"
+        );
+        let highest = &mut self.highest_acked[partition as usize];
+        *highest = (*highest).max(base_offset + count - 1);
+        self.records_acked += count as u64;
+    }
+
+    /// A producer's only attempt was refused with a promise that nothing was written.
+    pub fn refused(&mut self, crc: u32) {
+        let appended = self.produced.get_mut(&crc).is_some_and(|produced| {
+            produced.refused = true;
+            produced.appended
+        });
+        check!(self, "A16", !appended, "batch {crc:08x} was refused and is in a log");
+    }
+
+    /// A consumer was given records from `offset` on.
+    pub fn consumed(&mut self, partition: i32, offset: Offset, entries: &[Entry]) {
+        let committed = &self.committed[partition as usize];
+        let equal = committed.get(offset as usize..offset as usize + entries.len()) == Some(entries);
+        check!(
+            self,
+            "A2",
+            equal,
+            "a consumer read {entries:?} at {partition}:{offset}, which is not what is committed"
+        );
+    }
+
+    /// A client was told the latest offset; it had been told `before`.
+    pub fn told_latest(&mut self, partition: i32, before: Offset, now: Offset) {
+        check!(self, "A13", now >= before, "the latest offset of {partition} went from {before} to {now}");
+    }
+}

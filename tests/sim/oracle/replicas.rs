@@ -1,0 +1,314 @@
+//! What replicas do to their logs, and how far they are committed.
+
+use super::*;
+
+impl Oracle {
+    /// True when the node's logs may lack something they had.
+    pub fn has_lost_its_tail(&self, node: usize) -> bool {
+        self.lost_tail[node].contains(&true)
+    }
+
+    /// A process judges what the last one left behind: `vouched` says that its marker tells of whole logs, `whole` that
+    /// they are taken for that.
+    pub fn judged(&mut self, node: usize, vouched: bool, whole: bool) {
+        let lost = self.has_lost_its_tail(node);
+        check!(
+            self,
+            "A12",
+            whole == vouched || lost,
+            "broker {} counts as one that lost its tail, although only processes ended",
+            node + 1
+        );
+    }
+
+    /// A replica's log was opened with this content; `damaged` when something had to be cut off.
+    pub fn opened(&mut self, node: usize, partition: i32, broker_epoch: i64, entries: Vec<Entry>, damaged: bool) {
+        let before = &self.shadows[node][partition as usize];
+        if !before.unknown && damaged {
+            self.fail(
+                "A12",
+                format!("broker {} opened {partition} and found it damaged although only the process ended", node + 1),
+            );
+        }
+        let before = &self.shadows[node][partition as usize];
+        if !before.unknown && before.entries != entries {
+            let (had, has) = (before.entries.len(), entries.len());
+            self.fail("A17", format!("broker {} opened {partition} with {has} records, but had {had}: they differ although only the process ended", node + 1));
+        }
+        self.recovered(node, partition, &entries);
+        self.shadows[node][partition as usize] =
+            Shadow { entries, high_watermark: 0, broker_epoch, last_epoch: broker_epoch, lost: false, unknown: false };
+        self.check_complete(partition);
+    }
+
+    /// What was found on disk may be more than was reported: an append that failed after its bytes were written. It
+    /// must be something a producer sent, and in conflict with nothing.
+    fn recovered(&mut self, node: usize, partition: i32, entries: &[Entry]) {
+        for (at, entry) in entries.iter().enumerate() {
+            let sent = self.produced.contains_key(&entry.crc);
+            check!(self, "A3", sent, "broker {} recovered {entry:?} at {partition}:{at}, which nobody sent", node + 1);
+            self.write(node, partition, at, entry);
+        }
+    }
+
+    fn write(&mut self, node: usize, partition: i32, at: usize, entry: &Entry) {
+        let written = &mut self.written[partition as usize];
+        if written.len() <= at {
+            written.resize(at + 1, Vec::new());
+        }
+        let others = &mut written[at];
+        if others.contains(entry) {
+            return;
+        }
+        let conflict = others.iter().find(|other| other.epoch == entry.epoch).copied();
+        others.push(*entry);
+        check!(
+            self,
+            "A3",
+            conflict.is_none(),
+            "broker {} wrote {entry:?} at {partition}:{at} where {conflict:?} had been written",
+            node + 1
+        );
+        if let Some(produced) = self.produced.get_mut(&entry.crc) {
+            produced.appended = true;
+            let refused = produced.refused;
+            check!(self, "A16", !refused, "batch {:08x} was refused and then appended", entry.crc);
+        }
+    }
+
+    /// The broker has learned its epoch; a process may be registered more than once.
+    pub fn registered(&mut self, node: usize, broker_epoch: i64) {
+        for shadow in self.shadows[node].iter_mut().filter(|shadow| shadow.broker_epoch != -1) {
+            shadow.broker_epoch = broker_epoch;
+            shadow.last_epoch = broker_epoch;
+        }
+        self.forgive(&self.image.clone());
+    }
+
+    /// A process ended; with `unknown` nobody can tell what its logs hold now.
+    pub fn process_ended(&mut self, node: usize, unknown: bool) {
+        for shadow in &mut self.shadows[node] {
+            shadow.broker_epoch = -1;
+            shadow.unknown |= unknown;
+        }
+    }
+
+    /// The broker must not be trusted from now on: it lost power, or a sync failed.
+    pub fn tail_may_be_lost(&mut self, node: usize) {
+        self.lost_tail[node].fill(true);
+        self.shadows[node].iter_mut().for_each(|shadow| shadow.lost = true);
+    }
+
+    /// A fault of the broker's disk waits to happen.
+    pub fn arm(&mut self, node: usize, armed: bool) {
+        self.armed[node] = armed;
+    }
+
+    /// How many brokers may lack what they acknowledged, `node` not counted.
+    pub fn lost_tails_beside(&self, node: usize) -> usize {
+        (0..self.lost_tail.len())
+            .filter(|&other| other != node && (self.lost_tail[other].contains(&true) || self.armed[other]))
+            .count()
+    }
+
+    /// The shadow agrees with what lies on the disk.
+    pub fn compare(&mut self, node: usize, partition: i32, entries: &[Entry]) {
+        let same = self.shadows[node][partition as usize].entries == entries;
+        check!(self, "A11", same, "broker {}: the log of {partition} on disk is not what was appended", node + 1);
+    }
+
+    /// A replica appended records at `offset`.
+    pub fn appended(&mut self, node: usize, partition: i32, offset: Offset, entries: &[Entry]) {
+        let shadow = &mut self.shadows[node][partition as usize];
+        let end = shadow.entries.len() as Offset;
+        shadow.entries.extend_from_slice(entries);
+        if end != offset {
+            self.fail(
+                "A3",
+                format!("broker {} appended at {partition}:{offset}, but its log ended at {end}", node + 1),
+            );
+        }
+        for (at, entry) in (offset as usize..).zip(entries) {
+            self.write(node, partition, at, entry);
+        }
+    }
+
+    /// A replica's log was deleted: should it come back, it begins with nothing (A20).
+    pub fn deleted(&mut self, node: usize, partition: i32) {
+        let shadow = &mut self.shadows[node][partition as usize];
+        *shadow = Shadow { broker_epoch: -1, last_epoch: shadow.last_epoch, ..Shadow::default() };
+    }
+
+    /// A replica truncated its log.
+    pub fn truncated(&mut self, node: usize, partition: i32, end: Offset) {
+        let committed = &self.committed[partition as usize];
+        let shadow = &mut self.shadows[node][partition as usize];
+        let gone: Vec<Entry> = shadow.entries.drain((end as usize).min(shadow.entries.len())..).collect();
+        let lost = (end as usize..).zip(&gone).find(|(at, entry)| committed.get(*at) == Some(*entry)).map(|(at, _)| at);
+        check!(
+            self,
+            "A17",
+            lost.is_none(),
+            "broker {} truncated {partition} to {end} and dropped the committed record {lost:?}",
+            node + 1
+        );
+        self.check_complete(partition);
+    }
+
+    /// A replica knows a high watermark, as leader or as follower.
+    pub fn high_watermark(&mut self, node: usize, partition: i32, high_watermark: Offset) {
+        let committed = &self.committed[partition as usize];
+        let shadow = &mut self.shadows[node][partition as usize];
+        let (from, to) = (shadow.high_watermark.min(high_watermark) as usize, high_watermark as usize);
+        shadow.high_watermark = high_watermark;
+        let agrees = to <= from || shadow.entries.get(from..to).is_some_and(|own| committed.get(from..to) == Some(own));
+        let (own_end, end) = (shadow.entries.len(), committed.len());
+        check!(
+            self,
+            "A11",
+            agrees,
+            "broker {} says that {partition} is committed up to {high_watermark}; its log ends at {own_end}, the committed history at {end}, or they differ",
+            node + 1
+        );
+    }
+
+    /// A broker begins to lead.
+    pub fn leads(&mut self, node: usize, partition: i32, leader_epoch: LeaderEpoch, applied: i64, broker_epoch: i64) {
+        let id = broker_id(node);
+        let first = *self.leaders.entry((partition, leader_epoch)).or_insert(id);
+        check!(self, "A9", first == id, "brokers {first} and {id} both lead {partition} in epoch {leader_epoch}");
+        check!(
+            self,
+            "D7",
+            applied >= broker_epoch,
+            "broker {id} leads {partition} by metadata {applied}, before its registration {broker_epoch}"
+        );
+        let newest = self.image_of(partition).is_some_and(|now| now.leader_epoch == leader_epoch);
+        if newest {
+            let (complete, end) =
+                (self.holds_committed(node, partition), self.shadows[node][partition as usize].entries.len());
+            let committed = self.committed_end(partition);
+            check!(
+                self,
+                "A6",
+                complete,
+                "broker {id} begins to lead {partition} in epoch {leader_epoch} with a log that ends at {end}; committed is {committed}, or they differ"
+            );
+        }
+    }
+
+    /// A broker accepts a batch.
+    pub fn accepts(&mut self, node: usize, applied: i64, broker_epoch: i64) {
+        check!(
+            self,
+            "D7",
+            applied >= broker_epoch,
+            "broker {} accepts records by metadata {applied}, before its registration {broker_epoch}",
+            node + 1
+        );
+    }
+
+    /// A leader raised its high watermark.
+    pub fn raised(&mut self, node: usize, partition: i32, leader: &Leader, high_watermark: Offset) {
+        let isr = leader.isr();
+        check!(
+            self,
+            "A5",
+            isr.len() >= self.min_isr,
+            "leader {} of {partition} commits with an ISR of {isr:?}",
+            node + 1
+        );
+        let proposed =
+            leader.pending_proposal().into_iter().flat_map(|proposal| proposal.isr.iter().map(|m| m.broker_id));
+        let maximal: Vec<BrokerId> = isr.iter().copied().chain(proposed).collect();
+        let own = &self.shadows[node][partition as usize].entries;
+        let lacking = maximal.iter().copied().find(|&member| {
+            let shadow = &self.shadows[node_of(member)][partition as usize];
+            !shadow.unknown
+                && !self.lost_tail[node_of(member)][partition as usize]
+                && shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
+        });
+        check!(
+            self,
+            "A5",
+            lacking.is_none(),
+            "leader {} of {partition} commits up to {high_watermark}, which {lacking:?} of its ISR {maximal:?} does not hold",
+            node + 1
+        );
+        self.check_quorum_superset(node, partition, leader, &maximal);
+        self.extend_history(node, partition, high_watermark);
+        self.high_watermark(node, partition, high_watermark);
+        self.check_complete(partition);
+    }
+
+    fn check_quorum_superset(&mut self, node: usize, partition: i32, leader: &Leader, maximal: &[BrokerId]) {
+        let Some(now) = self.image_of(partition) else { return };
+        if now.leader_epoch == leader.leader_epoch() && leader.isr().len() >= self.min_isr {
+            let outside = now.isr.iter().chain(&now.elr).find(|member| !maximal.contains(member)).copied();
+            check!(
+                self,
+                "A8",
+                outside.is_none(),
+                "leader {} of {partition} waits for {maximal:?}, but the controller counts on {outside:?}",
+                node + 1
+            );
+        }
+    }
+
+    fn extend_history(&mut self, node: usize, partition: i32, high_watermark: Offset) {
+        let at = partition as usize;
+        while self.committed[at].len() < high_watermark as usize {
+            let Some(entry) = self.shadows[node][at].entries.get(self.committed[at].len()).copied() else {
+                return self.fail(
+                    "A5",
+                    format!("leader {} commits {partition} up to {high_watermark}, past its own log", node + 1),
+                );
+            };
+            self.committed[at].push(entry);
+            let offset = self.committed[at].len() - 1;
+            self.commit_entry(partition, offset as Offset, entry);
+            self.commit_group_entry(entry);
+            if let Some(&Produced { producer: (id, epoch, base_sequence), .. }) = self.produced.get(&entry.crc)
+                && id >= 0
+            {
+                let sequence = base_sequence + i32::from(entry.delta);
+                let last = self.sequences.insert((id, epoch, partition), sequence).unwrap_or(-1);
+                check!(
+                    self,
+                    "B1",
+                    sequence == last + 1,
+                    "producer {id} has sequence number {sequence} of epoch {epoch} after {last} at {partition}:{offset}"
+                );
+            }
+        }
+    }
+
+    /// A follower asked for what lies at its leader's end.
+    pub fn caught_up(&mut self, partition: i32, leader_epoch: LeaderEpoch, follower: BrokerId, leader_clock: u64) {
+        self.caught_up.insert((partition, leader_epoch, follower), leader_clock);
+    }
+
+    /// A leader asks for another ISR.
+    pub fn proposes(
+        &mut self,
+        node: usize,
+        partition: i32,
+        leader: &Leader,
+        proposal: &IsrProposal,
+        led_since: u64,
+        clock: u64,
+    ) {
+        for &member in leader.isr().iter().filter(|id| !proposal.isr.iter().any(|kept| kept.broker_id == **id)) {
+            let key = (partition, proposal.leader_epoch, member);
+            let last = self.caught_up.get(&key).copied().unwrap_or(0).max(led_since);
+            let lag = clock.saturating_sub(last);
+            check!(
+                self,
+                "A14",
+                lag > self.lag_time_max_ms,
+                "leader {} of {partition} expels {member}, which was caught up {lag} ms ago",
+                node + 1
+            );
+        }
+    }
+}

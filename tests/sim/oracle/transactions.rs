@@ -1,0 +1,180 @@
+//! Transactions: what was promised to their producers, and what readers may see of them.
+//!
+//! A transaction is known by a number of its own, which every batch of it carries in the oracle's books. Its outcome is
+//! what the first committed marker behind its records says; everything else has to agree with that.
+
+use std::collections::BTreeSet;
+
+use ottla::record::TransactionResult;
+use ottla::transaction::Producer;
+
+use super::*;
+
+/// The end of a producer's transaction in one partition.
+#[derive(Clone, Copy, Debug)]
+struct Marker {
+    producer_id: i64,
+    result: TransactionResult,
+}
+
+/// The oracle's books about transactions.
+#[derive(Default)]
+pub struct Transactions {
+    /// By the batch's CRC: the transaction it belongs to.
+    of_batch: HashMap<u32, u64>,
+    markers: HashMap<u32, Marker>,
+    /// By partition and producer id: transactions with committed records and no committed marker behind them.
+    open: BTreeMap<(i32, i64), BTreeSet<u64>>,
+    /// What the first committed marker of a transaction said.
+    outcomes: HashMap<u64, TransactionResult>,
+    /// What a producer was told about the end of its transaction.
+    told: HashMap<u64, TransactionResult>,
+    /// Where and how the transaction of a committed record ended, by partition and offset.
+    ends: HashMap<(i32, Offset), TransactionResult>,
+    /// Committed records of open transactions, by partition and producer id.
+    undecided: HashMap<(i32, i64), Vec<Offset>>,
+    /// When a batch was first appended, in steps.
+    appended_at: HashMap<u32, u64>,
+    /// From when on a producer id has been in at least this epoch: steps and epoch, by producer id.
+    fenced: HashMap<i64, Vec<(u64, i16)>>,
+    pub committed: u64,
+    pub aborted: u64,
+}
+
+impl Oracle {
+    /// A batch belongs to a transaction.
+    pub fn in_transaction(&mut self, crc: u32, transaction: u64) {
+        self.transactions.of_batch.insert(crc, transaction);
+    }
+
+    /// A broker is about to append what no client has sent: a coordinator's record, or a marker.
+    pub fn internal(&mut self, partition: i32, header: &BatchHeader) {
+        self.produced(partition, header);
+        if let Some(produced) = self.produced.get_mut(&header.crc) {
+            produced.producer = (-1, -1, -1);
+        }
+    }
+
+    /// A marker is about to be appended.
+    pub fn marker(&mut self, partition: i32, header: &BatchHeader, result: TransactionResult) {
+        self.internal(partition, header);
+        let marker = Marker { producer_id: header.producer_id.0, result };
+        self.transactions.markers.insert(header.crc, marker);
+    }
+
+    /// A producer begins in this epoch: nothing of an earlier one may be appended from now on (B6).
+    pub fn initialised(&mut self, producer: Producer, step: u64) {
+        self.transactions.fenced.entry(producer.id.0).or_default().push((step, producer.epoch.0));
+    }
+
+    /// A producer was told that its transaction ended like this (B8).
+    pub fn told_end(&mut self, transaction: u64, result: TransactionResult) {
+        let books = &mut self.transactions;
+        let before = *books.told.entry(transaction).or_insert(result);
+        let outcome = books.outcomes.get(&transaction).copied().unwrap_or(result);
+        check!(
+            self,
+            "B8",
+            before == result && outcome == result,
+            "the producer of transaction {transaction} was told {result:?}; before it was told {before:?}, and the markers say {outcome:?}"
+        );
+    }
+
+    /// A leader appended a batch at this step.
+    pub fn note_append(&mut self, crc: u32, step: u64) {
+        self.transactions.appended_at.entry(crc).or_insert(step);
+    }
+
+    /// An entry is committed.
+    pub(super) fn commit_entry(&mut self, partition: i32, offset: Offset, entry: Entry) {
+        if let Some(marker) = self.transactions.markers.get(&entry.crc).copied() {
+            return self.commit_marker(partition, offset, marker);
+        }
+        let Some(&transaction) = self.transactions.of_batch.get(&entry.crc) else { return };
+        let Some(&Produced { producer: (id, epoch, _), .. }) = self.produced.get(&entry.crc) else { return };
+        let books = &mut self.transactions;
+        books.open.entry((partition, id)).or_default().insert(transaction);
+        books.undecided.entry((partition, id)).or_default().push(offset);
+        let appended_at = books.appended_at.get(&entry.crc).copied().unwrap_or(0);
+        let fenced = books.fenced.get(&id).into_iter().flatten();
+        let newest = fenced.filter(|(since, _)| *since < appended_at).map(|(_, epoch)| *epoch).max();
+        check!(
+            self,
+            "B6",
+            newest.is_none_or(|newest| newest <= epoch),
+            "a batch of producer {id} in epoch {epoch} was appended to {partition}:{offset} at step {appended_at}, after epoch {newest:?} had begun"
+        );
+    }
+
+    fn commit_marker(&mut self, partition: i32, offset: Offset, marker: Marker) {
+        let Marker { producer_id, result } = marker;
+        let books = &mut self.transactions;
+        for at in books.undecided.remove(&(partition, producer_id)).unwrap_or_default() {
+            books.ends.insert((partition, at), result);
+        }
+        let ended = books.open.remove(&(partition, producer_id)).unwrap_or_default();
+        check!(
+            self,
+            "B4",
+            ended.len() <= 1,
+            "one marker at {partition}:{offset} ends the transactions {ended:?} of producer {producer_id}: records came late"
+        );
+        for transaction in ended {
+            let books = &mut self.transactions;
+            let is_new = !books.outcomes.contains_key(&transaction);
+            let outcome = *books.outcomes.entry(transaction).or_insert(result);
+            let told = books.told.get(&transaction).copied().unwrap_or(outcome);
+            match outcome {
+                TransactionResult::Commit => books.committed += u64::from(is_new),
+                TransactionResult::Abort => books.aborted += u64::from(is_new),
+            }
+            check!(
+                self,
+                "B3",
+                outcome == result && told == result,
+                "transaction {transaction} ends with {result:?} at {partition}:{offset}, but with {outcome:?} elsewhere, and its producer was told {told:?}"
+            );
+        }
+    }
+
+    /// A reader of committed records was given `entries`, and goes on at `next`.
+    pub fn consumed_committed(&mut self, partition: i32, offset: Offset, next: Offset, entries: &[Entry]) {
+        let committed = &self.committed[partition as usize];
+        let books = &self.transactions;
+        let mut expected = Vec::new();
+        let mut undecided = None;
+        for at in offset..next {
+            let Some(entry) = committed.get(at as usize) else {
+                undecided = Some(at);
+                break;
+            };
+            if books.markers.contains_key(&entry.crc) {
+                continue;
+            }
+            let is_transactional = books.of_batch.contains_key(&entry.crc);
+            match books.ends.get(&(partition, at)) {
+                Some(TransactionResult::Abort) => {}
+                Some(TransactionResult::Commit) => expected.push(*entry),
+                None if is_transactional => undecided = undecided.or(Some(at)),
+                None => expected.push(*entry),
+            }
+        }
+        check!(
+            self,
+            "B2",
+            undecided.is_none() && expected == entries,
+            "a reader of committed records was given {entries:?} of {partition}:{offset}..{next}; that is {expected:?}, undecided from {undecided:?} on"
+        );
+    }
+
+    /// A transaction that the healed cluster has not ended.
+    pub fn open_transaction(&self) -> Option<String> {
+        let ((partition, producer_id), transactions) = self.transactions.open.iter().next()?;
+        Some(format!("the transactions {transactions:?} of producer {producer_id} are open in {partition}"))
+    }
+
+    /// How many transactions were committed, and how many aborted.
+    pub fn ended_transactions(&self) -> (u64, u64) {
+        (self.transactions.committed, self.transactions.aborted)
+    }
+}
