@@ -136,6 +136,9 @@ impl<D: Disk> PartitionLog<D> {
                     }
                     Ok(true)
                 })?;
+                // Only the active segment's entries are written out later: those of others would end with the process,
+                // and nobody looks for them again once the recovery point has passed them.
+                segment.transaction_index().write_out_existing()?;
             }
         }
         Ok(())

@@ -344,3 +344,23 @@ fn a_marker_of_the_same_epoch_voids_what_was_verified_in_it() {
     let outcome = log.append_as_leader(&late, &BatchHeader::parse(&late).unwrap(), EPOCH, guard, NOW);
     assert_eq!(refusal(outcome), ErrorCode::InvalidTxnState);
 }
+
+/// Invariant B2.
+#[test]
+fn aborted_transactions_that_recovery_found_in_earlier_segments_outlive_the_next_stop() {
+    let disk = disk();
+    let mut log = open(&disk).unwrap();
+    for round in 0..10 {
+        write(&mut log, 1, round);
+        abort(&mut log, 1);
+    }
+    assert!(log.log.segments().len() > 3);
+    drop(log);
+    disk.kill();
+    let mut log = open(&disk).unwrap();
+    check(&mut log, "after a kill");
+    let directory = log.directory.clone();
+    log.close().unwrap();
+    directory.write_checkpoints().unwrap();
+    check(&mut open(&disk).unwrap(), "after a kill and a stop in order");
+}
