@@ -78,12 +78,12 @@ impl Oracle {
         found: Option<Offset>,
     ) {
         let entries = &self.shadows[node][group_partition as usize].entries;
-        let commits =
+        let mut commits =
             entries.iter().take(written as usize).filter_map(|entry| match self.groups.said.get(&entry.crc) {
                 Some(Said::Commit { partition: of, offset, .. }) if *of == partition => Some(*offset),
                 _ => None,
             });
-        let last = commits.last();
+        let last = commits.next_back();
         check!(
             self,
             "C4",
