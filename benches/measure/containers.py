@@ -60,10 +60,11 @@ def compose_command():
 
 
 class Compose:
-    """The containers of one compose file, with volumes of their own; nothing is left of them at the end."""
+    """The containers of one compose file, with volumes of their own; nothing is left of them at the end, unless what
+    failed is to be kept."""
 
-    def __init__(self, shape, folder, ports_from):
-        self.shape = shape
+    def __init__(self, shape, folder, ports_from, keep):
+        self.shape, self._keep = shape, keep
         self.file = folder / shape.file.name
         ports = {9092 + 100 * index: 9092 + 100 * index if ports_from is None else ports_from + index
                  for index in range(len(shape.brokers))}
@@ -77,8 +78,9 @@ class Compose:
         self._run("down", "-v", "-t", "1")
         return self
 
-    def __exit__(self, *_):
-        self._run("down", "-v", "-t", "1")
+    def __exit__(self, failure, *_):
+        if not (failure and self._keep):
+            self._run("down", "-v", "-t", "1")
 
     def up(self, *services):
         self._run("up", "-d", *services)
@@ -100,16 +102,17 @@ class Compose:
         if volume:
             docker("volume", "rm", *mounted)
 
-    def health(self, service):
-        return docker("inspect", "-f", "{{.State.Health.Status}}", self._container(service))
+    def unhealthy(self):
+        """Services whose container is not there or not healthy."""
+        services = (*self.shape.brokers, *self.shape.controllers)
+        containers = self._containers()
+        return [service for service in services if "(healthy)" not in containers.get(service, ("", ""))[1]]
 
     def await_whole(self, seconds=180):
         """Waits until all brokers take part, all replicas are in sync and all containers are healthy."""
         deadline = time.monotonic() + seconds
-        services = [*self.shape.brokers, *self.shape.controllers]
         while True:
-            status = nodes.status(self.bootstrap())
-            unhealthy = [service for service in services if self.health(service) != "healthy"]
+            status, unhealthy = nodes.status(self.bootstrap()), self.unhealthy()
             if nodes.whole(status, len(self.shape.brokers)) and not unhealthy:
                 return
             if time.monotonic() > deadline:
@@ -119,10 +122,15 @@ class Compose:
     def logs(self):
         return subprocess.run([*self._command, "logs", "--no-color"], capture_output=True, text=True).stdout
 
+    def _containers(self):
+        """{service: (container, what docker says of its state)}."""
+        shown = docker("ps", "-a", "--filter", f"label=com.docker.compose.project={PROJECT}", "--format",
+                       '{{.Label "com.docker.compose.service"}}\t{{.ID}}\t{{.Status}}')
+        return {service: (container, state) for service, container, state in
+                (line.split("\t") for line in shown.splitlines())}
+
     def _container(self, service):
-        return subprocess.run([*self._command, "ps", "-q", "-a", service] if self._command[0] == "docker"
-                              else [*self._command, "ps", "-q", service],
-                              capture_output=True, text=True, check=True).stdout.strip()
+        return self._containers()[service][0]
 
     def _run(self, *arguments):
         done = subprocess.run([*self._command, *arguments], capture_output=True, text=True)
@@ -258,7 +266,7 @@ def form(compose, in_turn):
 def trial(name, options, folder):
     shape = SHAPES[name]
     say(f"== {shape.file.name}")
-    with Compose(shape, folder, options.ports_from) as compose:
+    with Compose(shape, folder, options.ports_from, options.keep) as compose:
         try:
             formed = form(compose, options.in_turn)
             say(f"   formed and healthy after {formed:.1f} s")
@@ -317,6 +325,7 @@ def main():
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--in-turn", action="store_true", help="starts one container after the other, the last first")
     parser.add_argument("--ports-from", type=int, help="other ports of this machine than those of the files")
+    parser.add_argument("--keep", action="store_true", help="leaves the containers of a run that failed")
     parser.add_argument("--acceptance", nargs="*", metavar="PATH", help="runs these tests as well")
     parser.add_argument("--write", type=pathlib.Path, help="writes the tables into this document")
     options = parser.parse_args()

@@ -102,9 +102,10 @@ def resident_mib(*pids):
 
 
 def ottla_version():
+    """The version, and the commit it was built from; of a binary that was not built here its name."""
     shown = subprocess.run([OTTLA, "--version"], capture_output=True, text=True).stdout.split()
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-    return f"{shown[-1]} ({commit.stdout.strip()})"
+    return f"{shown[-1]} ({OTTLA.name if 'OTTLA_BIN' in os.environ else commit.stdout.strip()})"
 
 
 def describe():
