@@ -30,11 +30,15 @@ VARIANTS = {
     "kafka-3s": (nodes.Kafka, {"broker.session.timeout.ms": 3000}, "Kafka 4.3.1, session time-out 3 s"),
 }
 
+# The client looks for a new leader at longer and longer intervals; with its default of up to a second between two looks
+# a gap would tell of the client as much as of the cluster.
+EAGER = {"retry.backoff.max.ms": 250}
+
 # Name: (what happens, what the client is told, what Ottla may take in the median)
 FAULTS = {
-    "kill": ("SIGKILL of the node that leads the partition and the quorum", {}, 2.0),
+    "kill": ("SIGKILL of the node that leads the partition and the quorum", EAGER, 2.0),
     "pause": ("SIGSTOP of the node that leads the partition and the quorum, client time-outs 1.5 s",
-              {"socket.timeout.ms": 1500, "request.timeout.ms": 1500}, 5.0),
+              {"socket.timeout.ms": 1500, "request.timeout.ms": 1500, **EAGER}, 5.0),
     "rolling": ("SIGTERM and start of one node after the other", {}, 1.0),
 }
 
