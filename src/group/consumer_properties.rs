@@ -317,7 +317,7 @@ impl Client {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn no_two_members_own_a_partition_in_any_history(ops in prop::collection::vec(op(), 1..200)) {
