@@ -16,17 +16,21 @@ const GROUP: &str = "g";
 /// First version of OffsetCommit and OffsetFetch for members of the consumer protocol.
 const MEMBER_EPOCHS: i16 = 9;
 
-/// A node with a topic `t` of four partitions that serves groups; members are to come every tenth of a second.
+/// A new node with a topic `t` of four partitions.
 fn start(directory: &TempDir) -> Node {
+    let node = start_again(directory);
+    node.connect().create_topic_with("t", 4, 1, &[]);
+    node
+}
+
+/// A node that serves groups; members are to come every tenth of a second.
+fn start_again(directory: &TempDir) -> Node {
     let node = Setup::new(directory.path())
         .set("offsets.topic.num.partitions", "1")
         .set("group.consumer.min.heartbeat.interval.ms", "100")
         .set("group.consumer.heartbeat.interval.ms", "100")
         .start();
     let mut connection = node.connect();
-    if connection.describe_topic("t").error_code.is_error() {
-        connection.create_topic_with("t", 4, 1, &[]);
-    }
     await_coordinator(&mut connection);
     node
 }
@@ -128,7 +132,7 @@ fn a_coordinator_that_restarts_goes_on_with_the_reconciliation() {
     let (owned, epochs) = (a.owned.clone(), (a.epoch, b.epoch));
     node.kill();
 
-    let node = start(&directory);
+    let node = start_again(&directory);
     let (mut first, mut second) = (node.connect(), node.connect());
     let described = describe(&mut first);
     assert_eq!((described.error_code, described.group_state.as_str()), (ErrorCode::None, "Reconciling"));

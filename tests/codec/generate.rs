@@ -81,7 +81,9 @@ impl<R: Rng> Generator<'_, R> {
             FieldType::Int8 => self.number::<1>(),
             FieldType::Int16 | FieldType::Uint16 => self.number::<2>(),
             FieldType::Int32 => self.number::<4>(),
-            FieldType::Int64 | FieldType::Float64 => self.number::<8>(),
+            FieldType::Int64 => self.number::<8>(),
+            // A number: what is none differs from itself.
+            FieldType::Float64 => self.out.extend(f64::from(self.random.random::<i32>()).to_be_bytes()),
             FieldType::Uuid => self.number::<16>(),
             FieldType::ErrorCode => {
                 let error = ErrorCode::ALL.choose(self.random).unwrap();
