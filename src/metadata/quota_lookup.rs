@@ -55,7 +55,10 @@ mod tests {
     use super::*;
     use crate::rpc::metadata::ClientQuotaRecord;
 
-    fn image(limits: &[(&[(&str, Option<&str>)], f64)]) -> ClusterImage {
+    /// An entity, and its limit.
+    type Limit<'a> = (&'a [(&'a str, Option<&'a str>)], f64);
+
+    fn image(limits: &[Limit<'_>]) -> ClusterImage {
         let mut image = ClusterImage::default();
         for (parts, value) in limits {
             let entity = QuotaEntity::from_parts(parts.iter().copied()).unwrap();

@@ -31,8 +31,7 @@ fn wanted(topics: &BTreeSet<TopicId>, partitions: &BTreeMap<TopicId, i32>) -> Pa
 fn evenly(members: &[Assignee], wanted: &Partitions) -> Assignment {
     let (share, mut extra) = (wanted.len() / members.len(), wanted.len() % members.len());
     let mut free = wanted.clone();
-    let mut kept: Vec<(&Arc<str>, Vec<(TopicId, i32)>)> =
-        members.iter().map(|member| (&member.member_id, keep(&member.target, &mut free))).collect();
+    let mut kept: Vec<_> = members.iter().map(|member| (&member.member_id, keep(&member.target, &mut free))).collect();
     // The odd partitions go to those who have most already.
     kept.sort_by_key(|(member_id, kept)| (std::cmp::Reverse(kept.len()), *member_id));
     let mut assignment = Assignment::new();
