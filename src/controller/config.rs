@@ -56,12 +56,53 @@ pub struct RaftTimes {
     pub heartbeat_interval_ms: u64,
     /// Shortest silence after which a follower stands for election.
     pub election_timeout_min_ms: u64,
-    /// Longest such silence; each follower draws its own between the two.
+    /// The unit in which a leader waits for its followers' acknowledgements before it takes itself for cut off.
     pub election_timeout_max_ms: u64,
+}
+
+impl RaftTimes {
+    /// So many neighbouring node ids have election time-outs of their own.
+    const PLACES: i32 = 3;
+
+    /// The silence after which this node stands for election.
+    ///
+    /// openraft draws it once, at the start, and looks at it every one and a half heartbeats. Two survivors whose
+    /// time-outs end at the same look would stand at the same moment again and again, and nobody would be elected for
+    /// as long as both live. So neighbours are a whole look apart, and each time-out ends between two looks.
+    pub fn election_timeout_ms(&self, node_id: i32) -> u64 {
+        let look_ms = self.heartbeat_interval_ms * 3 / 2;
+        let place = u64::from(node_id.rem_euclid(Self::PLACES).unsigned_abs());
+        self.election_timeout_min_ms + look_ms / 2 + place * look_ms
+    }
 }
 
 impl Default for RaftTimes {
     fn default() -> Self {
         Self { heartbeat_interval_ms: 100, election_timeout_min_ms: 300, election_timeout_max_ms: 500 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of looks after which a time-out that began at one of them is found to be over.
+    fn looks(timeout_ms: u64, look_ms: u64) -> u64 {
+        timeout_ms.div_ceil(look_ms)
+    }
+
+    #[test]
+    fn neighbours_never_stand_for_election_at_the_same_look() {
+        let times = RaftTimes::default();
+        let look_ms = times.heartbeat_interval_ms * 3 / 2;
+        for (first, second) in [(1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (3000, 3001), (-1, 0)] {
+            let [first_ms, second_ms] = [first, second].map(|node_id| times.election_timeout_ms(node_id));
+            assert_ne!(looks(first_ms, look_ms), looks(second_ms, look_ms), "nodes {first} and {second}");
+            // A look that comes a little early or late is still the same one.
+            for timeout_ms in [first_ms, second_ms] {
+                let into_the_look = timeout_ms % look_ms;
+                assert!(into_the_look.abs_diff(look_ms / 2) <= 1, "{timeout_ms} ms ends beside a look");
+            }
+        }
     }
 }

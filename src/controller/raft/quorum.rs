@@ -107,7 +107,7 @@ impl Quorum {
         let applied = machine.applied();
         let activity = Arc::new(PeerActivity::default());
         let network = Network { identity: identity.clone(), activity: activity.clone() };
-        let config = Arc::new(raft_config(times, entries_between_snapshots)?);
+        let config = Arc::new(raft_config(times, identity.node_id, entries_between_snapshots)?);
         let raft = Raft::new(identity.raft_id(), config, network, log.clone(), machine)
             .await
             .map_err(|fatal| ControllerError::Raft(fatal.to_string()))?;
@@ -350,13 +350,15 @@ pub(super) fn newest_state<D: Disk>(
     }
 }
 
-fn raft_config(times: RaftTimes, entries_between_snapshots: u64) -> Result<Config, ControllerError> {
+fn raft_config(times: RaftTimes, node_id: i32, entries_between_snapshots: u64) -> Result<Config, ControllerError> {
+    let election_timeout_ms = times.election_timeout_ms(node_id);
     let entries_kept = ENTRIES_KEPT.min(entries_between_snapshots);
     let config = Config {
         cluster_name: "ottla".to_owned(),
         heartbeat_interval: times.heartbeat_interval_ms,
-        election_timeout_min: times.election_timeout_min_ms,
-        election_timeout_max: times.election_timeout_max_ms,
+        // The upper bound is not among the values that may be drawn.
+        election_timeout_min: election_timeout_ms,
+        election_timeout_max: election_timeout_ms + 1,
         install_snapshot_timeout: INSTALL_SNAPSHOT_TIMEOUT_MS,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(entries_between_snapshots),
         replication_lag_threshold: entries_between_snapshots + entries_kept,
