@@ -62,7 +62,7 @@ pub struct RaftTimes {
 
 impl RaftTimes {
     /// So many neighbouring node ids have election time-outs of their own.
-    const PLACES: i32 = 3;
+    const PLACES: i32 = 5;
 
     /// The silence after which this node stands for election.
     ///
@@ -71,7 +71,8 @@ impl RaftTimes {
     /// as long as both live. So neighbours are a whole look apart, and each time-out ends between two looks.
     pub fn election_timeout_ms(&self, node_id: i32) -> u64 {
         let look_ms = self.heartbeat_interval_ms * 3 / 2;
-        let place = u64::from(node_id.rem_euclid(Self::PLACES).unsigned_abs());
+        // Nodes are usually numbered from one: the first has the shortest.
+        let place = u64::from((node_id - 1).rem_euclid(Self::PLACES).unsigned_abs());
         self.election_timeout_min_ms + look_ms / 2 + place * look_ms
     }
 }
@@ -95,7 +96,7 @@ mod tests {
     fn neighbours_never_stand_for_election_at_the_same_look() {
         let times = RaftTimes::default();
         let look_ms = times.heartbeat_interval_ms * 3 / 2;
-        for (first, second) in [(1, 2), (1, 3), (2, 3), (3, 4), (4, 5), (3000, 3001), (-1, 0)] {
+        for (first, second) in [(1, 2), (1, 3), (1, 4), (1, 5), (2, 5), (3, 4), (0, 2), (3000, 3001), (i32::MAX, 1)] {
             let [first_ms, second_ms] = [first, second].map(|node_id| times.election_timeout_ms(node_id));
             assert_ne!(looks(first_ms, look_ms), looks(second_ms, look_ms), "nodes {first} and {second}");
             // A look that comes a little early or late is still the same one.

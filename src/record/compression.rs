@@ -8,6 +8,8 @@ use super::{Codec, RecordError, snappy};
 /// The largest window a Zstandard frame may ask for: what Kafka's own consumers accept, and what level 22 writes.
 /// The window is touched only as far as output has been written, so the claim alone costs no memory.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
+/// Inflated at a time.
+const READ_BYTES: usize = 64 * 1024;
 
 impl Codec {
     /// The levels that `compression.<codec>.level` may name; `None` for codecs without levels.
@@ -32,7 +34,7 @@ impl Codec {
 }
 
 /// Inflates `bytes`. More than `limit` bytes of output is [`RecordError::TooLarge`], found after inflating no
-/// more than that; memory stays below about twice the limit.
+/// more than that; memory stays below about one and a half times the limit.
 pub fn decompress(codec: Codec, bytes: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     match codec {
         Codec::None if bytes.len() > limit => Err(RecordError::TooLarge { codec, limit }),
@@ -65,11 +67,27 @@ pub(super) fn corrupt(codec: Codec, reason: impl ToString) -> RecordError {
     RecordError::Corrupt { codec, reason: reason.to_string() }
 }
 
-fn read_all(codec: Codec, reader: impl Read, limit: usize) -> Result<Vec<u8>, RecordError> {
+/// Reads to the end, or until there is more than `limit`. The buffer doubles, but not beyond the limit: a batch that
+/// inflates to it takes one and a half times the limit at most, while the buffer moves to its last size.
+fn read_all(codec: Codec, mut reader: impl Read, limit: usize) -> Result<Vec<u8>, RecordError> {
     let mut out = Vec::new();
-    let one_more = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    reader.take(one_more).read_to_end(&mut out).map_err(|error| corrupt(codec, error))?;
-    if out.len() > limit { Err(RecordError::TooLarge { codec, limit }) } else { Ok(out) }
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        let length = match reader.read(&mut piece) {
+            Ok(0) => return Ok(out),
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(corrupt(codec, error)),
+        };
+        let inflated = out.len() + length;
+        if inflated > limit {
+            return Err(RecordError::TooLarge { codec, limit });
+        }
+        if inflated > out.capacity() {
+            out.reserve_exact(inflated.max(2 * out.capacity()).min(limit) - out.len());
+        }
+        out.extend_from_slice(piece.get(..length).unwrap_or_default());
+    }
 }
 
 fn zstd_reader(bytes: &[u8]) -> io::Result<impl Read> {
