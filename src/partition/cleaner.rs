@@ -6,7 +6,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -17,60 +16,38 @@ use crate::model::TopicPartition;
 use super::config::broker_layers;
 use super::replica::Replica;
 use super::replicas::Replicas;
+use super::round_thread::RoundThread;
 
 /// The largest batch, inflated. What producers send is bounded far below.
 const INFLATED_BYTES_MAX: usize = 1 << 30;
 /// A thread that keeps to a pace looks this often whether it has to stop.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 
-/// The cleaner's thread.
-#[derive(Debug)]
-pub struct Cleaner {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+/// Starts the thread. One that is stopped leaves the log that it is cleaning as it was.
+pub fn start(replicas: Weak<Replicas>) -> std::io::Result<RoundThread> {
+    let mut rounds = Rounds::default();
+    RoundThread::start("cleaner", replicas, Duration::ZERO, move |replicas, stop| rounds.round(replicas, stop))
 }
 
-impl Cleaner {
-    /// Starts the thread.
-    pub fn start(replicas: Weak<Replicas>) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let mut rounds = Rounds { replicas, stop: Arc::clone(&stop), given_up: HashSet::new() };
-        let thread = std::thread::Builder::new().name("cleaner".into()).spawn(move || rounds.run())?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread; a cleaning that is under way leaves its log as it was.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the cleaner ended with a panic");
-        }
-    }
-}
-
+#[derive(Default)]
 struct Rounds {
-    replicas: Weak<Replicas>,
-    stop: Arc<AtomicBool>,
     /// Logs that could not be cleaned.
     given_up: HashSet<TopicPartition>,
 }
 
 impl Rounds {
-    fn run(&mut self) {
-        while !self.stop.load(Ordering::Acquire) {
-            let Some(replicas) = self.replicas.upgrade() else { return };
-            let config = config(&replicas);
-            let cleaned = config.enabled && self.clean_dirtiest(&replicas, &config);
-            drop(replicas);
-            if !cleaned {
-                std::thread::park_timeout(config.backoff.max(PAUSE_MAX));
-            }
+    /// Cleans one log, if one is due; how long to pause.
+    fn round(&mut self, replicas: &Replicas, stop: &AtomicBool) -> Duration {
+        let config = config(replicas);
+        let goes_on = !stop.load(Ordering::Acquire) && config.enabled;
+        if goes_on && self.clean_dirtiest(replicas, &config, stop) {
+            return Duration::ZERO;
         }
+        config.backoff.max(PAUSE_MAX)
     }
 
     /// True when there may be more to do at once.
-    fn clean_dirtiest(&mut self, replicas: &Replicas, config: &CleanerConfig) -> bool {
+    fn clean_dirtiest(&mut self, replicas: &Replicas, config: &CleanerConfig, stop: &AtomicBool) -> bool {
         let mut dirtiest: Option<(Arc<Replica>, CompactionJob<OsDisk>)> = None;
         for replica in replicas.all() {
             if self.given_up.contains(replica.topic_partition()) {
@@ -85,7 +62,7 @@ impl Rounds {
             }
         }
         let Some((replica, job)) = dirtiest else { return false };
-        match self.clean(&replica, &job, config) {
+        match clean(&replica, &job, config, stop) {
             Ok(()) => true,
             Err(fault) if fault.is_out_of_space() => {
                 let partition = replica.topic_partition();
@@ -99,23 +76,28 @@ impl Rounds {
         }
     }
 
-    fn clean(&self, replica: &Replica, job: &CompactionJob<OsDisk>, config: &CleanerConfig) -> Result<(), LogError> {
-        let limits = CompactionLimits { keys_bytes_max: config.keys_bytes_max, inflated_bytes_max: INFLATED_BYTES_MAX };
-        let mut pace = Pace { begun: Instant::now(), bytes: 0, bytes_per_second_max: config.bytes_per_second_max };
-        let Some(compacted) = job.run(limits, |bytes| pace.keep(bytes, &self.stop))? else { return Ok(()) };
-        let (before, after) = compacted.bytes();
-        if let Some(true) = replica.with_log(|log| log.put_compacted(compacted)).transpose()? {
-            let (partition, milliseconds) = (replica.topic_partition(), pace.begun.elapsed().as_millis() as u64);
-            tracing::info!(%partition, bytes_before = before, bytes_after = after, milliseconds, "compacted a log");
-        }
-        Ok(())
-    }
-
     fn give_up(&mut self, replica: &Replica, fault: &LogError) {
         let partition = replica.topic_partition();
         tracing::error!(%partition, "cannot clean a compacted log; it stays as it is until the next start: {fault}");
         self.given_up.insert(partition.clone());
     }
+}
+
+fn clean(
+    replica: &Replica,
+    job: &CompactionJob<OsDisk>,
+    config: &CleanerConfig,
+    stop: &AtomicBool,
+) -> Result<(), LogError> {
+    let limits = CompactionLimits { keys_bytes_max: config.keys_bytes_max, inflated_bytes_max: INFLATED_BYTES_MAX };
+    let mut pace = Pace { begun: Instant::now(), bytes: 0, bytes_per_second_max: config.bytes_per_second_max };
+    let Some(compacted) = job.run(limits, |bytes| pace.keep(bytes, stop))? else { return Ok(()) };
+    let (before, after) = compacted.bytes();
+    if let Some(true) = replica.with_log(|log| log.put_compacted(compacted)).transpose()? {
+        let (partition, milliseconds) = (replica.topic_partition(), pace.begun.elapsed().as_millis() as u64);
+        tracing::info!(%partition, bytes_before = before, bytes_after = after, milliseconds, "compacted a log");
+    }
+    Ok(())
 }
 
 /// What is in force now: the limits can be changed while the broker runs.

@@ -7,15 +7,15 @@
 //! Reading, retention, deletion and compaction go on, and so does everything once there is room again.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::config;
 
 use super::config::broker_layers;
 use super::replicas::Replicas;
+use super::round_thread::RoundThread;
 
 /// How often disks are measured. In between, what is appended is subtracted.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -146,39 +146,13 @@ fn tell(path: &Path, before: Shortage, now: Shortage, free: u64, mark: u64) {
     }
 }
 
-/// The thread that measures the disks.
-#[derive(Debug)]
-pub struct SpaceWatch {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl SpaceWatch {
-    /// Starts it.
-    pub fn start(replicas: Weak<Replicas>) -> std::io::Result<Self> {
-        // No produce comes before the first look.
-        replicas.upgrade().iter().for_each(|replicas| measure_all(replicas));
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("disk space".into()).spawn(move || {
-            while !stopped.load(Ordering::Acquire) {
-                let Some(replicas) = replicas.upgrade() else { return };
-                measure_all(&replicas);
-                drop(replicas);
-                std::thread::park_timeout(LOOK_INTERVAL);
-            }
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends it.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the watch over the disks ended with a panic");
-        }
-    }
+/// Starts the thread that measures the disks, and measures them: no produce comes before the first look.
+pub fn start(replicas: &Arc<Replicas>) -> std::io::Result<RoundThread> {
+    measure_all(replicas);
+    RoundThread::start("disk space", Arc::downgrade(replicas), LOOK_INTERVAL, |replicas, _| {
+        measure_all(replicas);
+        LOOK_INTERVAL
+    })
 }
 
 /// What is in force now: the mark can be changed while the broker runs.

@@ -8,8 +8,8 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::thread::{JoinHandle, Thread};
+use std::sync::{OnceLock, Weak};
+use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use crate::log::{DataDirectory, LogError, OsDisk, RunMarker};
@@ -18,6 +18,7 @@ use crate::model::TopicId;
 use super::committer::CommitQueue;
 use super::replica::Replica;
 use super::replicas::Replicas;
+use super::round_thread::RoundThread;
 
 /// How long records stay dirty at most when nothing else asks for a flush.
 const DIRTY_MAX: Duration = Duration::from_secs(30);
@@ -41,43 +42,25 @@ impl FlushSignal {
     }
 }
 
-/// The flusher of one directory.
-#[derive(Debug)]
-pub struct Flusher {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Flusher {
-    /// Starts the thread for `directory`, whose partitions are those of `replicas` with this `signal`.
-    pub fn start(
-        replicas: Weak<Replicas>,
-        directory: DataDirectory<OsDisk>,
-        signal: &FlushSignal,
-    ) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let rounds = Rounds { replicas, directory, dirty_since: HashMap::new(), checkpoints_at: None };
-        let thread = {
-            let stop = Arc::clone(&stop);
-            std::thread::Builder::new().name("flusher".into()).spawn(move || rounds.run(&stop))?
-        };
-        // The signal belongs to one flusher, so the cell is empty here.
-        let _ = signal.thread.set(thread.thread().clone());
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread after the round it is in.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the flusher ended with a panic");
+/// Starts the flusher of `directory`, whose partitions are those of `replicas` with this `signal`.
+pub fn start(
+    replicas: Weak<Replicas>,
+    directory: DataDirectory<OsDisk>,
+    signal: &FlushSignal,
+) -> std::io::Result<RoundThread> {
+    let mut rounds = Rounds { directory, dirty_since: HashMap::new(), checkpoints_at: None };
+    let thread = RoundThread::start("flusher", replicas, LOOK_INTERVAL, move |replicas, _| {
+        if let Err(error) = rounds.round(replicas) {
+            give_up(&rounds.directory, &error);
         }
-    }
+        LOOK_INTERVAL
+    })?;
+    // The signal belongs to one flusher, so the cell is empty here.
+    let _ = signal.thread.set(thread.thread().clone());
+    Ok(thread)
 }
 
 struct Rounds {
-    replicas: Weak<Replicas>,
     directory: DataDirectory<OsDisk>,
     /// When the flusher first saw a partition dirty.
     dirty_since: HashMap<(TopicId, i32), Instant>,
@@ -86,16 +69,6 @@ struct Rounds {
 }
 
 impl Rounds {
-    fn run(mut self, stop: &AtomicBool) {
-        while !stop.load(Ordering::Acquire) {
-            std::thread::park_timeout(LOOK_INTERVAL);
-            let Some(replicas) = self.replicas.upgrade() else { return };
-            if let Err(error) = self.round(&replicas) {
-                give_up(&self.directory, &error);
-            }
-        }
-    }
-
     fn round(&mut self, replicas: &Replicas) -> Result<(), LogError> {
         let mut flushed_any = false;
         let now = Instant::now();

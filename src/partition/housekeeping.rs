@@ -1,8 +1,6 @@
 //! Retention, removal of deleted files and forgetting of idle producers, on one thread of low urgency.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
+use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -11,45 +9,23 @@ use crate::model::Wall;
 
 use super::replica::Replica;
 use super::replicas::Replicas;
+use super::round_thread::RoundThread;
 
 /// How often files that were deleted are looked at.
 const DELETED_FILES_INTERVAL: Duration = Duration::from_secs(15);
 
-/// The housekeeping thread.
-#[derive(Debug)]
-pub struct Housekeeping {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-}
-
-impl Housekeeping {
-    /// Starts the thread. `retention_interval` is `log.retention.check.interval.ms`.
-    pub fn start(replicas: Weak<Replicas>, retention_interval: Duration) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::Builder::new().name("housekeeping".into()).spawn(move || {
-            let mut last_retention = Instant::now();
-            while !stopped.load(Ordering::Acquire) {
-                std::thread::park_timeout(retention_interval.min(DELETED_FILES_INTERVAL));
-                let Some(replicas) = replicas.upgrade() else { return };
-                let retention_due = last_retention.elapsed() >= retention_interval;
-                if retention_due {
-                    last_retention = Instant::now();
-                }
-                round(&replicas, retention_due, clock::wall());
-            }
-        })?;
-        Ok(Self { stop, thread })
-    }
-
-    /// Ends the thread after the round it is in.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Release);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("housekeeping ended with a panic");
+/// Starts the thread. `retention_interval` is `log.retention.check.interval.ms`.
+pub fn start(replicas: Weak<Replicas>, retention_interval: Duration) -> std::io::Result<RoundThread> {
+    let pause = retention_interval.min(DELETED_FILES_INTERVAL);
+    let mut last_retention = Instant::now();
+    RoundThread::start("housekeeping", replicas, pause, move |replicas, _| {
+        let retention_due = last_retention.elapsed() >= retention_interval;
+        if retention_due {
+            last_retention = Instant::now();
         }
-    }
+        round(replicas, retention_due, clock::wall());
+        pause
+    })
 }
 
 fn round(replicas: &Replicas, retention_due: bool, now: Wall) {

@@ -23,6 +23,7 @@ pub mod metrics;
 mod read;
 mod replica;
 mod replicas;
+mod round_thread;
 mod suspicions;
 #[cfg(test)]
 mod tests;

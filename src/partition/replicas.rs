@@ -20,19 +20,19 @@ use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
-use super::cleaner::Cleaner;
 use super::committer::Committer;
-use super::disk_space::{Room, SpaceWatch};
+use super::disk_space::Room;
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
-use super::flusher::{FlushSignal, Flusher};
-use super::housekeeping::Housekeeping;
+use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
 use super::metrics::IsrChanges;
 use super::replica::Replica;
+use super::round_thread::RoundThread;
 use super::suspicions::Suspicions;
 use super::throttle::ReplicationThrottles;
+use super::{cleaner, disk_space, flusher, housekeeping};
 
 /// Followers are judged no more often than this.
 const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
@@ -97,11 +97,8 @@ pub struct ReplicationConfig {
 }
 
 enum Thread {
-    Flusher(Flusher),
+    Round(RoundThread),
     Committer(Committer),
-    Housekeeping(Housekeeping),
-    Cleaner(Cleaner),
-    SpaceWatch(SpaceWatch),
 }
 
 pub(super) struct Directory {
@@ -178,14 +175,13 @@ impl Replicas {
     fn start_threads(self: &Arc<Self>) -> std::io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         for directory in &self.directories {
-            let flusher = Flusher::start(Arc::downgrade(self), directory.log.clone(), &directory.signal)?;
-            threads.push(Thread::Flusher(flusher));
+            let flusher = flusher::start(Arc::downgrade(self), directory.log.clone(), &directory.signal)?;
+            threads.push(Thread::Round(flusher));
             threads.push(Thread::Committer(Committer::start(&directory.log, &directory.signal)?));
         }
-        let housekeeping = Housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?;
-        threads.push(Thread::Housekeeping(housekeeping));
-        threads.push(Thread::Cleaner(Cleaner::start(Arc::downgrade(self))?));
-        threads.push(Thread::SpaceWatch(SpaceWatch::start(Arc::downgrade(self))?));
+        threads.push(Thread::Round(housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?));
+        threads.push(Thread::Round(cleaner::start(Arc::downgrade(self))?));
+        threads.push(Thread::Round(disk_space::start(self)?));
         Ok(())
     }
 
@@ -324,11 +320,8 @@ impl Replicas {
         self.fetchers.stop();
         for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             match thread {
-                Thread::Flusher(flusher) => flusher.stop(),
+                Thread::Round(thread) => thread.stop(),
                 Thread::Committer(committer) => committer.stop(),
-                Thread::Housekeeping(housekeeping) => housekeeping.stop(),
-                Thread::Cleaner(cleaner) => cleaner.stop(),
-                Thread::SpaceWatch(watch) => watch.stop(),
             }
         }
         for directory in &self.directories {

@@ -89,11 +89,6 @@ impl SampledRate {
         total * 1_000.0 / self.window_ms(now)
     }
 
-    /// True when more than `quota` per second has been recorded.
-    pub fn exceeds(&mut self, quota: f64, now: Monotonic) -> bool {
-        self.rate(now) > quota
-    }
-
     /// How long, in milliseconds, nothing may be recorded for the rate to come down to `quota` per second; 0 when it is
     /// not above. A quota of 0 has no such time: then it is the whole window.
     pub fn throttle_ms(&mut self, quota: f64, now: Monotonic) -> u64 {
@@ -134,6 +129,10 @@ mod tests {
 
     const WINDOWS: QuotaWindows = QuotaWindows { num: 11, size_ms: 1_000 };
 
+    fn exceeds(rate: &mut SampledRate, quota: f64, now: Monotonic) -> bool {
+        rate.rate(now) > quota
+    }
+
     #[test]
     fn a_steady_stream_has_its_own_rate() {
         let mut rate = SampledRate::new(WINDOWS);
@@ -150,7 +149,7 @@ mod tests {
         rate.record(WINDOWS.burst(50.0), Monotonic(7));
         assert_eq!(rate.throttle_ms(50.0, Monotonic(7)), 0);
         rate.record(50.0, Monotonic(7));
-        assert!(rate.exceeds(50.0, Monotonic(7)));
+        assert!(exceeds(&mut rate, 50.0, Monotonic(7)));
         assert_eq!(rate.throttle_ms(50.0, Monotonic(7)), 1_000);
     }
 
@@ -162,7 +161,7 @@ mod tests {
         assert_eq!(wait, 2_000);
         // The window grows only once it is whole, as Kafka's does; by then the wait is over and the rate is no higher.
         assert!(rate.rate(Monotonic(wait)) <= 120.0);
-        assert!(!rate.exceeds(100.0, Monotonic(11_000)));
+        assert!(!exceeds(&mut rate, 100.0, Monotonic(11_000)));
     }
 
     #[test]
@@ -184,7 +183,7 @@ mod tests {
         rate.record(1_500.0, Monotonic(0));
         assert_eq!(rate.rate(Monotonic(500)), 1_500.0, "over one sample at least");
         assert_eq!(rate.rate(Monotonic(3_000)), 500.0);
-        assert!(rate.exceeds(1_000.0, Monotonic(500)) && !rate.exceeds(1_000.0, Monotonic(1_500)));
+        assert!(exceeds(&mut rate, 1_000.0, Monotonic(500)) && !exceeds(&mut rate, 1_000.0, Monotonic(1_500)));
     }
 
     #[test]
