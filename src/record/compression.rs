@@ -10,6 +10,8 @@ use super::{Codec, RecordError, snappy};
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 /// Inflated at a time.
 const READ_BYTES: usize = 64 * 1024;
+/// How many times as large the buffer of what was inflated gets when it is full: 64 KiB, 4 MiB, 256 MiB.
+const BUFFER_GROWTH: usize = 64;
 
 impl Codec {
     /// The levels that `compression.<codec>.level` may name; `None` for codecs without levels.
@@ -34,7 +36,7 @@ impl Codec {
 }
 
 /// Inflates `bytes`. More than `limit` bytes of output is [`RecordError::TooLarge`], found after inflating no
-/// more than that; memory stays below about one and a half times the limit.
+/// more than that; memory stays below about the limit and a sixteenth.
 pub fn decompress(codec: Codec, bytes: &[u8], limit: usize) -> Result<Vec<u8>, RecordError> {
     match codec {
         Codec::None if bytes.len() > limit => Err(RecordError::TooLarge { codec, limit }),
@@ -67,8 +69,9 @@ pub(super) fn corrupt(codec: Codec, reason: impl ToString) -> RecordError {
     RecordError::Corrupt { codec, reason: reason.to_string() }
 }
 
-/// Reads to the end, or until there is more than `limit`. The buffer doubles, but not beyond the limit: a batch that
-/// inflates to it takes one and a half times the limit at most, while the buffer moves to its last size.
+/// Reads to the end, or until there is more than `limit`. The buffer grows in few and large steps, never beyond the
+/// limit: memory that nothing was written to is not taken from the system, while each smaller buffer that was left
+/// behind stays with the allocator for a while, once for every thread that inflates.
 fn read_all(codec: Codec, mut reader: impl Read, limit: usize) -> Result<Vec<u8>, RecordError> {
     let mut out = Vec::new();
     let mut piece = vec![0; READ_BYTES];
@@ -84,7 +87,7 @@ fn read_all(codec: Codec, mut reader: impl Read, limit: usize) -> Result<Vec<u8>
             return Err(RecordError::TooLarge { codec, limit });
         }
         if inflated > out.capacity() {
-            out.reserve_exact(inflated.max(2 * out.capacity()).min(limit) - out.len());
+            out.reserve_exact(inflated.max(BUFFER_GROWTH * out.capacity()).min(limit) - out.len());
         }
         out.extend_from_slice(piece.get(..length).unwrap_or_default());
     }

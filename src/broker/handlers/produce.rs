@@ -92,7 +92,7 @@ pub async fn handle(context: &Context, call: Call, request: ProduceRequest) -> O
         .into()
 }
 
-/// Batches that are inflated at a time in the whole process: small ones may grow to 64 MiB and take one and a half times that.
+/// Batches that are inflated at a time in the whole process: small ones may grow to 64 MiB.
 static INFLATING: Semaphore = Semaphore::const_new(4);
 
 struct What {
