@@ -4,7 +4,7 @@
 //!  clean stop marker   run marker, same boot   logs
 //!  yes                 -                       complete: not scanned, and nothing was lost
 //!  no                  yes                     the page cache survived: scanned, and nothing was lost
-//!  no                  no                      scanned, and the unsynced tail may be gone
+//!  no                  no                      scanned, and the unsynced tail may be gone, or in the page cache alone
 //! ```
 //!
 //! A page cache that survived shows each log whole, but for an append that the end of the process cut short. A log that
@@ -18,6 +18,18 @@ use crate::model::{BrokerEpoch, TopicPartition, Wall};
 
 use super::disk::Disk;
 use super::{CleanShutdown, Damage, DataDirectory, LogConfig, LogError, OpenLog, RunMarker, SegmentedLog};
+
+/// How the last process on a data directory ended, and so what its logs need when they are opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum LastStop {
+    /// In order: the logs are complete and everything is on disk.
+    Clean,
+    /// In the kernel's present life, and nothing had failed: the page cache is whole and will be written.
+    Killed,
+    /// Nobody knows. A sync may have failed: what was not synced is written once more, because the kernel may take it
+    /// for written.
+    Unknown,
+}
 
 /// What the last run left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,6 +53,15 @@ impl PastLife {
         }
         let broker_epoch = clean.map(|clean| clean.broker_epoch).or(same_boot.map(|run| run.broker_epoch));
         Ok(Self { clean: clean.is_some(), broker_epoch })
+    }
+
+    /// How it ended.
+    pub fn last_stop(&self) -> LastStop {
+        match (self.clean, self.broker_epoch) {
+            (true, _) => LastStop::Clean,
+            (false, Some(_)) => LastStop::Killed,
+            (false, None) => LastStop::Unknown,
+        }
     }
 
     /// What remains of it once the logs of `directory` have been looked at: a life that stopped in between vouches for
@@ -124,7 +145,7 @@ mod tests {
             .unwrap();
         let config = Arc::new(LogConfig { segment_bytes, ..LogConfig::default() });
         let name = TopicPartition::new("t", 0);
-        let (mut log, _) = PartitionLog::open(&directory, name, None, config, false, Wall(1)).unwrap();
+        let (mut log, _) = PartitionLog::open(&directory, name, None, config, LastStop::Killed, Wall(1)).unwrap();
         let path = Path::new(DIRECTORY).join("t-0/00000000000000000000.log");
         let mut ends = Vec::new();
         for value in 0..3 {

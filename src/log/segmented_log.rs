@@ -6,6 +6,7 @@
 
 mod cut;
 mod replace;
+mod rewrite;
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};

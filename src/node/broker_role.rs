@@ -68,7 +68,7 @@ impl BrokerRole {
         runners: &Runners,
     ) -> Result<Self, NodeError> {
         let past = past_life::take(directory.path())?;
-        let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
+        let replicas = Replicas::open(settings::replicas(config, directory, past.last_stop()))?;
         let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
         replicas.start_replication(ReplicationConfig {
             fetcher: settings::fetcher(config),

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::cluster::{BrokerLifecycle, ControllerCalls, spawn_or_abort};
 use crate::config::{Layers, ReplicationQuotaConfig, StaticConfig};
-use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
+use crate::log::{DataDirectory, FilePool, LastStop, LogError, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
@@ -43,8 +43,8 @@ pub struct ReplicasConfig {
     pub broker_id: BrokerId,
     /// `log.dirs`, locked by this process.
     pub log_dirs: Vec<PathBuf>,
-    /// The last stop was a clean one, so that no log has to be scanned.
-    pub clean: bool,
+    /// How the last process on the directory ended: whether logs have to be scanned.
+    pub last_stop: LastStop,
     /// Files kept open at a time.
     pub open_files_max: usize,
     /// `num.recovery.threads.per.data.dir`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::StaticConfig;
-use crate::log::TimestampTarget;
+use crate::log::{LastStop, TimestampTarget};
 use crate::metadata::{ClusterImage, ImageDelta, uuid_bytes};
 use crate::model::{BrokerId, ErrorCode, LeaderEpoch, Uuid, Wall};
 use crate::record::BatchBuilder;
@@ -29,7 +29,7 @@ impl World {
         let replicas = Replicas::open(ReplicasConfig {
             broker_id: BrokerId(ME),
             log_dirs: vec![path.to_owned()],
-            clean: false,
+            last_stop: LastStop::Killed,
             open_files_max: 100,
             recovery_threads: 2,
             retention_interval: std::time::Duration::from_secs(300),

@@ -56,6 +56,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("clean-stop-marker-kept", "the marker of a clean stop outlives the next start"),
     // The log.
     ("flushed-without-a-sync", "the recovery point moves over what was not synced"),
+    ("failed-sync-not-written-again", "what a failed sync left in the page cache alone counts as written"),
     ("recovery-skips-the-crc", "recovery takes damaged batches for good ones"),
     ("recovery-forgets-epochs", "recovery does not rebuild the leader epochs"),
     ("half-a-batch-stays", "a failed write leaves half a batch behind"),

@@ -70,7 +70,7 @@ impl<D: Disk> EntryLog<D> {
             clean: false,
             now: clock::wall(),
         };
-        let mut scan = Scan { directory, start, last: None, fault: None };
+        let mut scan = Scan { directory, start, last: None, durable_end: 0, fault: None };
         let pool = Arc::new(FilePool::new(disk, OPEN_FILES_MAX));
         let opened = SegmentedLog::open(&pool, directory.to_owned(), open, |batch| {
             scan.visit(batch);
@@ -84,13 +84,14 @@ impl<D: Disk> EntryLog<D> {
             let committed_end = committed.map_or(0, |committed| committed.index + 1);
             log.cut_torn_tail(&damage, committed_end)?;
         }
-        let last = scan.last;
+        let (last, durable_end) = (scan.last, scan.durable_end);
         log.check_reaches(last.or(purged), committed)?;
         if log.log.log_end_offset() < offset(start) {
             log.log.reset_to(offset(start))?;
         }
         log.log.advance_start(offset(start))?;
-        // What a killed process wrote but did not sync counts as durable from here on.
+        // What a killed process wrote but did not sync counts as durable from here on. Its last sync may have failed.
+        log.log.write_again(offset(durable_end))?;
         log.log.sync()?;
         Ok((log, last))
     }
@@ -216,6 +217,8 @@ struct Scan<'a> {
     /// Entries before it were purged and do not count.
     start: u64,
     last: Option<LogId>,
+    /// Entries before it were durable once.
+    durable_end: u64,
     fault: Option<ControllerError>,
 }
 
@@ -231,7 +234,9 @@ impl Scan<'_> {
     }
 
     fn check(&mut self, batch: &Batch<'_>) -> Result<(), String> {
-        let log_id = decode(batch).map_err(|error| error.to_string())?.log_id;
+        let stored = decode_stored(batch).map_err(|error| error.to_string())?;
+        let durable_end = stored.durable_end;
+        let log_id = decode_at(stored, batch).map_err(|error| error.to_string())?.log_id;
         let expected = self.last.map_or(self.start, |last| last.index + 1);
         if log_id.index != expected {
             return Err(format!("the entries from {expected} on are missing"));
@@ -240,6 +245,7 @@ impl Scan<'_> {
             return Err(format!("its term {} is older than the one before", log_id.leader_id.term));
         }
         self.last = Some(log_id);
+        self.durable_end = self.durable_end.max(durable_end);
         Ok(())
     }
 }
@@ -268,7 +274,12 @@ fn decode_stored(batch: &Batch<'_>) -> Result<wire::Entry, InvalidMessage> {
 
 /// The entry that a batch holds.
 pub(super) fn decode(batch: &Batch<'_>) -> Result<Entry, InvalidMessage> {
-    let entry = entry_from_wire(decode_stored(batch)?)?;
+    decode_at(decode_stored(batch)?, batch)
+}
+
+/// The entry, whose position must be that of its batch.
+fn decode_at(stored: wire::Entry, batch: &Batch<'_>) -> Result<Entry, InvalidMessage> {
+    let entry = entry_from_wire(stored)?;
     let term = i64::from(batch.header.partition_leader_epoch.0);
     let same = offset(entry.log_id.index) == batch.header.base_offset && offset(entry.log_id.leader_id.term) == term;
     if same { Ok(entry) } else { Err(InvalidMessage("position")) }

@@ -56,7 +56,7 @@ impl Broker {
         let up = self.process.take().is_some();
         ctx.lives[self.node] = 0;
         let may_lose = ctx.swarm.flush_before_ack || self.min_isr_allows_loss(ctx) || self.stopped_cleanly;
-        let power = power && !self.sync_failed && may_lose;
+        let power = power && may_lose;
         if power {
             let torn = ctx.random.per_mille(ctx.rates.torn_per_mille);
             ctx.message_faults[if torn { count::TORN } else { count::UNSYNCED_LOST }] += 1;
@@ -100,7 +100,7 @@ impl Broker {
     /// Kills the process; a record that was not synced rots before the next start. As a mere kill when there is none, or
     /// when its loss would be one too many.
     pub fn rot_for(&mut self, choice: u64, down_ms: u64, ctx: &mut Context) {
-        let allowed = !self.sync_failed && self.doom.is_none() && self.min_isr_allows_loss(ctx);
+        let allowed = self.doom.is_none() && self.min_isr_allows_loss(ctx);
         let target = self.unsynced_byte(choice).filter(|_| allowed);
         self.crash(false, 0, false, ctx);
         if let Some((path, position)) = target {
@@ -184,7 +184,6 @@ impl Broker {
         }
         // As the flusher does: what should be durable may be gone, so the next start must not trust the page cache.
         ctx.note(|| format!("broker {} gives up: {error}", self.id));
-        self.sync_failed = true;
         if RunMarker::remove(&self.disk, Path::new(DATA)).is_ok() {
             ctx.oracle.tail_may_be_lost(self.node);
         }

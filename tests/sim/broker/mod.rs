@@ -90,9 +90,6 @@ pub struct Broker {
     disk_fault: bool,
     /// Nothing runs, and all that was written is durable.
     stopped_cleanly: bool,
-    /// A sync failed once: the page cache holds what will never be durable, and a power loss would show it. Not
-    /// simulated yet: the log would refuse to open.
-    sync_failed: bool,
     pub paused_until: u64,
     clock_base: (u64, u64),
     clock_percent: u64,
@@ -117,7 +114,6 @@ impl Broker {
             doom: None,
             disk_fault: false,
             stopped_cleanly: false,
-            sync_failed: false,
             paused_until: 0,
             clock_base: (0, 0),
             clock_percent: 100,
