@@ -6,7 +6,8 @@ use bytes::Bytes;
 
 use super::*;
 use crate::log::{
-    AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, LastStop, OsDisk, ProducerRefusal, SimDisk, TimestampTarget,
+    AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, LastStop, OsDisk, ProducerRefusal, SimDisk,
+    TimestampTarget,
 };
 use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches};
@@ -461,8 +462,14 @@ fn another_topics_directory_is_refused() {
     let disk = sim();
     drop(open(&disk));
     let other = TopicId(Uuid([8; 16]));
-    let refused =
-        PartitionLog::open(&directory(&disk, "/data"), partition(), Some(other), Arc::new(config()), LastStop::Clean, NOW);
+    let refused = PartitionLog::open(
+        &directory(&disk, "/data"),
+        partition(),
+        Some(other),
+        Arc::new(config()),
+        LastStop::Clean,
+        NOW,
+    );
     assert!(matches!(refused, Err(LogError::InconsistentTopicId { expected, .. }) if expected == other));
 }
 

@@ -31,12 +31,13 @@ impl Broker {
         let pool = Arc::new(FilePool::new(self.disk.clone(), 20));
         let directory = DataDirectory::open(pool, Path::new(DATA))?;
         let past = taken.unless_damaged(&directory)?;
-        ctx.oracle.judged(self.node, taken.broker_epoch.is_some(), past.broker_epoch.is_some());
+        let incarnation = (self.node as u64) << 32 | u64::from(self.lives);
+        ctx.oracle.judged(self.node, incarnation, taken.broker_epoch.is_some(), past.broker_epoch.is_some());
         Ok(Process {
             lifecycle: LifecycleState::Starting,
             past,
             directory,
-            incarnation: (self.node as u64) << 32 | u64::from(self.lives),
+            incarnation,
             image: ClusterImage::default(),
             applied: ClusterImage::default(),
             noted: None,

@@ -44,7 +44,7 @@ impl Oracle {
         command: &MetadataCommand,
         reply: &MetadataReply,
     ) {
-        self.check_partitions(before, after);
+        self.check_partitions(before, after, command);
         match (&command.kind, &reply.kind) {
             (Some(Kind::AlterPartition(asked)), Some(Reply::AlterPartition(answered))) => {
                 for (proposal, result) in asked.partitions.iter().zip(&answered.partitions) {
@@ -89,12 +89,17 @@ impl Oracle {
                     "broker {id} registered with epoch {} after {earlier}",
                     answered.broker_epoch
                 );
-                if is_new {
+                // What a life asked for that is over comes to nothing: nobody knows its epoch.
+                if is_new && self.is_life_of(id, &asked.incarnation_id) {
                     self.check_registered(after, id);
                 }
             }
             _ => {}
         }
+    }
+
+    fn is_life_of(&self, id: BrokerId, incarnation_id: &[u8]) -> bool {
+        self.lives[node_of(id)].is_some_and(|life| incarnation_id.ends_with(&life.to_be_bytes()))
     }
 
     /// A12: a life whose log may lack records begins outside of every ISR and ELR, unless nobody else is left.
@@ -138,7 +143,7 @@ impl Oracle {
     }
 
     /// What one command makes of the partitions.
-    fn check_partitions(&mut self, before: &ClusterImage, after: &ClusterImage) {
+    fn check_partitions(&mut self, before: &ClusterImage, after: &ClusterImage, command: &MetadataCommand) {
         let Some(topic) = after.topics().next() else { return };
         for (partition, now) in topic.partitions() {
             let old = before.topic(topic.id).and_then(|topic| topic.partition(partition));
@@ -146,19 +151,21 @@ impl Oracle {
                 continue;
             }
             if let Some(old) = old {
-                self.check_epochs(partition, old, now);
+                self.check_epochs(partition, old, now, &proposed_isr(command, partition));
                 self.check_replicas(partition, old, now);
             }
             self.check_shape(partition, now, after);
         }
     }
 
-    fn check_epochs(&mut self, partition: i32, old: &PartitionImage, now: &PartitionImage) {
+    /// `joined` are the members of an ISR that the same command proposes: the last of a reassignment may lead at once.
+    fn check_epochs(&mut self, partition: i32, old: &PartitionImage, now: &PartitionImage, joined: &[BrokerId]) {
         let counted = old.leader == now.leader || now.leader_epoch > old.leader_epoch;
         check!(self, "A10", counted, "partition {partition} went from {old:?} to {now:?} without a new leader epoch");
-        let was_complete = now
-            .leader()
-            .is_none_or(|leader| old.isr.contains(&leader) || old.elr.contains(&leader) || leader == old.leader);
+        let was_complete = now.leader().is_none_or(|leader| {
+            let in_sync = old.isr.iter().chain(&old.elr).chain(joined).any(|member| *member == leader);
+            in_sync || leader == old.leader
+        });
         if now.leader_recovery_state == LeaderRecoveryState::Recovering
             && old.leader_recovery_state != now.leader_recovery_state
         {
@@ -250,6 +257,13 @@ impl Oracle {
 }
 
 /// Tells apart images that differ in brokers or partitions.
+/// The members of the ISR that the command proposes for a partition.
+fn proposed_isr(command: &MetadataCommand, partition: i32) -> Vec<BrokerId> {
+    let Some(Kind::AlterPartition(asked)) = &command.kind else { return Vec::new() };
+    let proposals = asked.partitions.iter().filter(|proposal| proposal.partition == partition);
+    proposals.flat_map(|proposal| &proposal.isr).map(|member| BrokerId(member.broker_id)).collect()
+}
+
 fn image_hash(image: &ClusterImage) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();

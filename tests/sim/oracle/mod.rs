@@ -107,6 +107,8 @@ struct Shadow {
     lost: bool,
     /// The power failed since it was last opened: nobody knows what is left.
     unknown: bool,
+    /// It was deleted when the metadata had got to this leader epoch, which no longer counted it a replica.
+    given_up: Option<LeaderEpoch>,
 }
 
 #[derive(Clone, Debug)]
@@ -141,6 +143,8 @@ pub struct Oracle {
     image_hashes: BTreeMap<i64, u64>,
     /// Replicas whose log may lack what they acknowledged, until they are in sync again, by node and partition.
     lost_tail: Vec<Vec<bool>>,
+    /// The life of each broker's process, while there is one.
+    lives: Vec<Option<u64>>,
     /// Brokers that may come to lose it at any operation on their disk.
     armed: Vec<bool>,
     /// When a follower was at its leader's end, by the leader's clock: partition, epoch, follower.
@@ -173,6 +177,7 @@ impl Oracle {
             image: ClusterImage::default(),
             image_hashes: BTreeMap::new(),
             lost_tail: vec![vec![false; partitions]; swarm.brokers],
+            lives: vec![None; swarm.brokers],
             armed: vec![false; swarm.brokers],
             caught_up: HashMap::new(),
             unclean_elections: 0,

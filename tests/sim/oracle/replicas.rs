@@ -10,7 +10,8 @@ impl Oracle {
 
     /// A process judges what the last one left behind: `vouched` says that its marker tells of whole logs, `whole` that
     /// they are taken for that.
-    pub fn judged(&mut self, node: usize, vouched: bool, whole: bool) {
+    pub fn judged(&mut self, node: usize, incarnation: u64, vouched: bool, whole: bool) {
+        self.lives[node] = Some(incarnation);
         let lost = self.has_lost_its_tail(node);
         check!(
             self,
@@ -31,13 +32,14 @@ impl Oracle {
             );
         }
         let before = &self.shadows[node][partition as usize];
+        let given_up = before.given_up;
         if !before.unknown && before.entries != entries {
             let (had, has) = (before.entries.len(), entries.len());
             self.fail("A17", format!("broker {} opened {partition} with {has} records, but had {had}: they differ although only the process ended", node + 1));
         }
         self.recovered(node, partition, &entries);
         self.shadows[node][partition as usize] =
-            Shadow { entries, high_watermark: 0, broker_epoch, last_epoch: broker_epoch, lost: false, unknown: false };
+            Shadow { entries, broker_epoch, last_epoch: broker_epoch, given_up, ..Shadow::default() };
         self.check_complete(partition);
     }
 
@@ -87,6 +89,7 @@ impl Oracle {
 
     /// A process ended; with `unknown` nobody can tell what its logs hold now.
     pub fn process_ended(&mut self, node: usize, unknown: bool) {
+        self.lives[node] = None;
         for shadow in &mut self.shadows[node] {
             shadow.broker_epoch = -1;
             shadow.unknown |= unknown;
@@ -135,8 +138,9 @@ impl Oracle {
 
     /// A replica's log was deleted: should it come back, it begins with nothing (A20).
     pub fn deleted(&mut self, node: usize, partition: i32) {
+        let given_up = self.image_of(partition).map(|now| now.leader_epoch);
         let shadow = &mut self.shadows[node][partition as usize];
-        *shadow = Shadow { broker_epoch: -1, last_epoch: shadow.last_epoch, ..Shadow::default() };
+        *shadow = Shadow { broker_epoch: -1, last_epoch: shadow.last_epoch, given_up, ..Shadow::default() };
     }
 
     /// A replica truncated its log.
@@ -222,9 +226,12 @@ impl Oracle {
             leader.pending_proposal().into_iter().flat_map(|proposal| proposal.isr.iter().map(|m| m.broker_id));
         let maximal: Vec<BrokerId> = isr.iter().copied().chain(proposed).collect();
         let own = &self.shadows[node][partition as usize].entries;
+        // A deposed leader may count the acknowledgements of a replica that was taken away since: those that took its
+        // place have all that it had, or it could not have gone.
         let lacking = maximal.iter().copied().find(|&member| {
             let shadow = &self.shadows[node_of(member)][partition as usize];
             !shadow.unknown
+                && shadow.given_up.is_none_or(|epoch| epoch <= leader.leader_epoch())
                 && !self.lost_tail[node_of(member)][partition as usize]
                 && shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
         });
