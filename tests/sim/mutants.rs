@@ -78,6 +78,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("former-coordinator-accepted", "markers of a coordinator that was replaced count"),
     ("open-transactions-are-stable", "readers of committed records read up to the high watermark"),
     ("stable-before-the-marker-is-committed", "a transaction counts as ended when its marker is appended"),
+    ("snapshot-decides-transactions", "after a start, markers that are not committed count as if they were"),
     ("aborted-transactions-not-listed", "readers are not told what was aborted"),
     // Groups.
     ("commit-of-another-generation", "offsets of a generation that is over are taken in"),

@@ -120,6 +120,9 @@ impl<D: Disk> PartitionLog<D> {
             return Ok(());
         }
         self.remove_snapshots_above(self.log_end_offset())?;
+        let high_watermark = self.directory.high_watermark(&self.partition).unwrap_or_default();
+        let snapshot_max =
+            if self.has_marker_since(high_watermark)? { snapshot_max.min(high_watermark) } else { snapshot_max };
         let from = self.load_newest_snapshot(snapshot_max)?.max(self.log_start_offset());
         self.ended_transactions.clear();
         let segments = self.log.segments();
@@ -142,6 +145,22 @@ impl<D: Disk> PartitionLog<D> {
             }
         }
         Ok(())
+    }
+
+    /// True when a marker lies at or above `high_watermark`: its transaction is not decided yet, and a snapshot behind it
+    /// no longer knows where that began.
+    fn has_marker_since(&self, high_watermark: Offset) -> Result<bool, LogError> {
+        let mut found = false;
+        let from = high_watermark.max(self.log_start_offset());
+        for segment in segments_from(&self.log.segments(), from) {
+            let size = segment.size();
+            let Some(first) = segment.find(from, size)? else { continue };
+            segment.walk(first.position, size, |batch| {
+                found |= batch.header.is_control() && !mutant!("snapshot-decides-transactions");
+                Ok(!found)
+            })?;
+        }
+        Ok(found)
     }
 
     /// The offset of the snapshot that was loaded; 0 without one.

@@ -185,7 +185,10 @@ impl Broker {
         }
         // As the flusher does: what should be durable may be gone, so the next start must not trust the page cache.
         ctx.note(|| format!("broker {} gives up: {error}", self.id));
-        if RunMarker::remove(&self.disk, Path::new(DATA)).is_ok() {
+        let unmarked = RunMarker::remove(&self.disk, Path::new(DATA)).is_ok();
+        // The mark of a clean stop may stand although writing it has failed: all that it vouches for was synced before.
+        self.stopped_cleanly = matches!(CleanShutdown::read(&self.disk, Path::new(DATA)), Ok(Some(_)));
+        if unmarked && !self.stopped_cleanly {
             ctx.oracle.tail_may_be_lost(self.node);
         }
         let down_ms = ctx.swarm.heartbeat_ms();

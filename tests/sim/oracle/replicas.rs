@@ -12,7 +12,8 @@ impl Oracle {
     /// they are taken for that.
     pub fn judged(&mut self, node: usize, incarnation: u64, vouched: bool, whole: bool) {
         self.lives[node] = Some(incarnation);
-        let lost = self.has_lost_its_tail(node);
+        // A log that was damaged is found so again until it is opened, or deleted because it was given up meanwhile.
+        let lost = self.has_lost_its_tail(node) || self.shadows[node].iter().any(|shadow| shadow.lost);
         check!(
             self,
             "A12",
