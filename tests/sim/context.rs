@@ -1,7 +1,7 @@
 //! What all nodes share: virtual time, the queue of what will happen, the network, the oracle, and the record of it.
 
 use std::cmp::Ordering;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, BinaryHeap, VecDeque};
 
 use crate::message::{Address, Message};
 use crate::oracle::Oracle;
@@ -134,6 +134,8 @@ pub struct Context {
     /// Which life of each broker runs; 0 while it is down.
     pub lives: [u32; QUORUM],
     pub healing: bool,
+    /// Requests to write markers that their coordinators still wait for.
+    pub awaited_markers: BTreeSet<u64>,
     network: Random,
     ghosts: Random,
     queue: BinaryHeap<Scheduled>,
@@ -156,6 +158,7 @@ impl Context {
             swarm,
             random: Random::stream(seed, "nodes"),
             message_faults: [0; MESSAGE_FAULTS.len()],
+            awaited_markers: BTreeSet::new(),
             lives: [0; QUORUM],
             healing: false,
             network: Random::stream(seed, "network"),

@@ -268,6 +268,31 @@ fn a_killed_process_leaves_the_same_transactions() {
     }
 }
 
+/// B2: a snapshot tells who has an open transaction, and not which ends are committed.
+#[test]
+fn a_marker_above_the_high_watermark_decides_nothing_after_a_truncation_or_a_start() {
+    let disk = disk();
+    let mut log = open(&disk).unwrap();
+    write(&mut log, 1, 0);
+    commit(&mut log, 1);
+    write(&mut log, 2, 0);
+    abort(&mut log, 2);
+    log.take_snapshot().unwrap();
+    write(&mut log, 3, 0);
+    let directory = log.directory.clone();
+    directory.set_high_watermark(&TopicPartition::new("t", 0), 1);
+    log.truncate_to(4).unwrap();
+    assert_eq!([1, 2, 3, 4].map(|at| log.first_unstable_offset(at)), [Some(0), Some(2), Some(2), None]);
+    log.close().unwrap();
+    directory.write_checkpoints().unwrap();
+    let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
+    let config = Arc::new(LogConfig::default());
+    let partition = TopicPartition::new("t", 0);
+    let (mut log, _) = PartitionLog::open(&directory, partition, None, config, LastStop::Clean, NOW).unwrap();
+    assert_eq!([1, 2, 3, 4].map(|at| log.first_unstable_offset(at)), [Some(0), Some(2), Some(2), None]);
+    check(&mut log, "started again");
+}
+
 #[test]
 fn an_abort_that_fails_has_appended_nothing() {
     // So many that the index writes what has gathered in memory; each operation on the disk about then fails once.

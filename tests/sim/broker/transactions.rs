@@ -95,7 +95,12 @@ impl Broker {
                 }
                 Ok(())
             }
-            Message::WriteMarker { expires, .. } if ctx.now > expires => Ok(()),
+            // One of version 1 that comes after its coordinator has given it up would end the next transaction, too.
+            Message::WriteMarker { request, version: TransactionVersion::V1, expires, .. }
+                if ctx.now > expires || !ctx.awaited_markers.contains(&request) =>
+            {
+                Ok(())
+            }
             Message::WriteMarker { request, partition, producer, marker, version, .. } => {
                 match process.replicas.get_mut(&partition) {
                     Some(replica) => replica.write_marker(from, request, producer, marker, version, &me, ctx),

@@ -65,6 +65,15 @@ struct Ending {
     begun: bool,
 }
 
+impl Ending {
+    /// Answers to what was asked so far come to nothing.
+    fn forget_asked(&mut self, ctx: &mut Context) {
+        for request in std::mem::take(&mut self.asked).into_keys() {
+            ctx.awaited_markers.remove(&request);
+        }
+    }
+}
+
 pub struct Coordinator {
     host: Host<Transactions>,
     waiting: Vec<Waiting>,
@@ -92,7 +101,7 @@ impl Coordinator {
         match self.host.look(replica.as_deref())? {
             Change::None => {}
             Change::Resigned => {
-                self.endings.clear();
+                std::mem::take(&mut self.endings).values_mut().for_each(|ending| ending.forget_asked(ctx));
                 for waiting in std::mem::take(&mut self.waiting) {
                     answer(me, waiting.asker, Err(ErrorCode::NotCoordinator), ctx);
                 }
@@ -242,7 +251,7 @@ impl Coordinator {
     /// Writes the markers that are missing, and looks again later.
     fn send_markers(&mut self, id: &str, image: &ClusterImage, me: &Me, ctx: &mut Context) {
         let Some(ending) = self.endings.get_mut(id).filter(|ending| ending.begun) else { return };
-        ending.asked.clear();
+        ending.forget_asked(ctx);
         let coordinator_epoch = self.host.leader_epoch.map_or(-1, |epoch| epoch.0);
         let Markers { producer, result, version, .. } = ending.markers;
         let expires = match version {
@@ -252,6 +261,7 @@ impl Coordinator {
         for partition in ending.markers.partitions.iter().map(|partition| partition.partition) {
             let request = ctx.next_request();
             ending.asked.insert(request, partition);
+            ctx.awaited_markers.insert(request);
             if let Some(leader) = leader_of(image, partition) {
                 let marker = EndTransactionMarker { result, coordinator_epoch };
                 let message = Message::WriteMarker { request, partition, producer, marker, version, expires };
@@ -275,6 +285,7 @@ impl Coordinator {
     ) -> Result<(), LogError> {
         let asked = |(id, ending): (&String, &mut Ending)| Some((id.clone(), ending.asked.remove(&request)?));
         let Some((id, partition)) = self.endings.iter_mut().find_map(asked) else { return Ok(()) };
+        ctx.awaited_markers.remove(&request);
         let is_final = matches!(
             error,
             ErrorCode::None | ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced
@@ -306,8 +317,8 @@ impl Coordinator {
             record.state.is_ending() && record.producer_id == producer.id && record.producer_epoch == producer.epoch
         };
         let goes_on = self.endings.get(id).map(of).is_some_and(|of| record.is_some_and(|record| is_ending(record, of)));
-        if !goes_on {
-            self.endings.remove(id);
+        if !goes_on && let Some(mut ending) = self.endings.remove(id) {
+            ending.forget_asked(ctx);
         }
         Ok(())
     }

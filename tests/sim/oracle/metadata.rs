@@ -156,6 +156,8 @@ impl Oracle {
             }
             self.check_shape(partition, now, after);
         }
+        // Several commands may be committed at a time: who was taken in by one is complete in the next.
+        self.forgive(after);
     }
 
     /// `joined` are the members of an ISR that the same command proposes: the last of a reassignment may lead at once.
