@@ -147,6 +147,15 @@ impl NameChange {
         }
     }
 
+    /// It took away what had the directory's name before. That goes first, or it would take along what is in the
+    /// directory now.
+    fn takes_away(&self, directory: &Path) -> bool {
+        match self {
+            NameChange::Add(..) => false,
+            NameChange::Remove(path) | NameChange::Rename(path, _) => directory.starts_with(path),
+        }
+    }
+
     fn apply(&self, names: &mut Names) {
         match self {
             NameChange::Add(path, node) => {
@@ -491,7 +500,7 @@ impl Disk for SimDisk {
         state.operate()?;
         let (synced, rest) = std::mem::take(&mut state.unsynced_names)
             .into_iter()
-            .partition::<Vec<_>, _>(|change| change.directory() == Some(directory));
+            .partition::<Vec<_>, _>(|change| change.directory() == Some(directory) || change.takes_away(directory));
         state.unsynced_names = rest;
         for change in synced {
             change.apply(&mut state.durable_names);
@@ -579,6 +588,21 @@ mod tests {
         assert_eq!(disk.read(path).unwrap(), b"x");
         disk.crash(None);
         assert_eq!(disk.read(path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_directory_made_anew_keeps_its_files_when_the_old_one_goes() {
+        let disk = disk();
+        let (old, new) = (Path::new("/d/p"), Path::new("/d/p-delete"));
+        disk.create_dir(old).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.rename(old, new).unwrap();
+        disk.create_dir(old).unwrap();
+        disk.create(&old.join("f")).unwrap();
+        disk.sync_dir(old).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        disk.crash(None);
+        assert!(disk.exists(&old.join("f")) && !disk.exists(&new.join("f")));
     }
 
     #[test]
