@@ -11,7 +11,7 @@
 //! | has an older partition epoch | INVALID_UPDATE_VERSION |
 //! | lacks the leader, or names a broker that is no replica, or one twice | INVALID_REQUEST |
 //! | is RECOVERING with more than the leader, or goes back to RECOVERING | INVALID_REQUEST |
-//! | names a broker that is not active, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA |
+//! | names a broker that is not active, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA; the partition epoch moves on |
 //! | is accepted, and by completing a reassignment ends the sender's leadership or its epoch | NEW_LEADER_ELECTED |
 
 use std::collections::BTreeSet;
@@ -48,8 +48,17 @@ fn propose(draft: &mut Draft<'_>, sender: BrokerId, proposal: &PartitionProposal
     let isr: Vec<BrokerId> = proposal.isr.iter().map(|member| BrokerId(member.broker_id)).collect();
     check_members(partition, &isr)?;
     let recovery = check_recovery(partition, proposal)?;
-    check_eligible(draft.image(), partition, &proposal.isr)?;
-    PartitionChange::of(draft, &topic, proposal.partition, partition).proposed(&isr, recovery).decide();
+    let eligible = check_eligible(draft.image(), partition, &proposal.isr);
+    let change = PartitionChange::of(draft, &topic, proposal.partition, partition);
+    if let Err(refused) = eligible {
+        // The leader does not wait for that member any more. A copy of the proposal that it had sent before must not be
+        // accepted when the member is eligible again (A8).
+        if !mutant!("refused-proposal-may-come-again") {
+            change.next_partition_epoch();
+        }
+        return Err(refused);
+    }
+    change.proposed(&isr, recovery).decide();
     // What the sender knows of its leadership is over: the metadata tells it the rest.
     match draft.image().partition(topic_id, proposal.partition) {
         Some(now) if now.leader_epoch == partition.leader_epoch => Ok(()),

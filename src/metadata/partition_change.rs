@@ -98,6 +98,17 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         self
     }
 
+    /// Adds a record that changes the partition epoch and nothing else: what was proposed on the present one, and is
+    /// still on its way, comes too late from now on.
+    pub(super) fn next_partition_epoch(self) {
+        self.draft.add(PartitionChangeRecord {
+            topic_id: uuid_bytes(self.topic.id.0),
+            partition: self.partition,
+            partition_epoch: self.old.partition_epoch.next().0,
+            ..PartitionChangeRecord::default()
+        });
+    }
+
     /// Adds the record of the change, unless nothing changes.
     pub(super) fn decide(mut self) {
         self.complete_reassignment();

@@ -7,7 +7,7 @@
 //! | answer | the proposal |
 //! |---|---|
 //! | NONE | is decided: the machine takes the state in, as it would from the metadata feed |
-//! | INELIGIBLE_REPLICA | was not carried out, and is given up |
+//! | INELIGIBLE_REPLICA | was not carried out and never will be: the partition epoch has moved on. It is given up |
 //! | FENCED_LEADER_EPOCH, INVALID_UPDATE_VERSION, INVALID_REQUEST, unknown topic | stays pending: an earlier try may have been carried out, and the metadata feed will tell |
 //! | anything else | is sent again |
 

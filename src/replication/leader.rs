@@ -263,7 +263,8 @@ impl Leader {
         }
     }
 
-    /// The controller refused the proposal with this id, and certainly has not carried it out. Stale ids change nothing.
+    /// The controller refused the proposal with this id: it has not carried it out, and will carry out no copy of it, for
+    /// the partition epoch has moved on. Stale ids change nothing.
     pub fn on_isr_refused(&mut self, request_id: u64) -> Option<Effect> {
         if self.isr.refused(request_id) { self.advance_high_watermark() } else { None }
     }

@@ -33,6 +33,10 @@ const MUTANTS: &[(&str, &str)] = &[
     ("follower-commits-all-it-has", "a follower takes its log end for the high watermark"),
     // Metadata.
     ("partition-epoch-not-compared", "AlterPartition is not a compare-and-set"),
+    (
+        "refused-proposal-may-come-again",
+        "a late copy of a refused proposal is accepted when its member is eligible again",
+    ),
     ("broker-epoch-not-compared", "an ISR member may be an earlier life of the broker (before KIP-903)"),
     ("inactive-broker-joins", "a fenced or stopping broker may join an ISR"),
     ("inactive-broker-elected", "a fenced or stopping broker may be elected"),
