@@ -15,7 +15,6 @@ use crate::group::{
     GroupRecord, Heartbeat, JoinGroup, JoinReply, LeaveGroup, LeavingMember, OffsetCommit, OffsetCommitPartition,
     Protocol, State, SyncGroup, SyncReply, Token,
 };
-use crate::log::LastStop;
 use crate::metadata::{ClusterImage, ImageDelta, uuid_bytes};
 use crate::model::{BrokerId, CONSUMER_OFFSETS_TOPIC, ErrorCode, LeaderEpoch, TopicId, Uuid};
 use crate::partition::{AppendRequest, PartitionError, Replicas, ReplicasConfig};
@@ -181,7 +180,7 @@ fn open_replicas(path: &Path) -> Arc<Replicas> {
     let config = ReplicasConfig {
         broker_id: BrokerId(ME),
         log_dirs: vec![path.to_owned()],
-        last_stop: LastStop::Killed,
+        clean: false,
         open_files_max: 100,
         recovery_threads: 1,
         retention_interval: Duration::from_secs(300),

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use super::disk::OsDisk;
 use super::file_names::{FileKind, parse_file_name};
 use super::{
-    DataDirectory, FilePool, LastStop, LogConfig, MetaProperties, PartitionLog, ProducerInfo, TimestampTarget,
-    producer_snapshot,
+    DataDirectory, FilePool, LogConfig, MetaProperties, PartitionLog, ProducerInfo, TimestampTarget, producer_snapshot,
 };
 use crate::model::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition, Wall};
 use crate::record::Batches;
@@ -45,8 +44,8 @@ fn config() -> Arc<LogConfig> {
     Arc::new(LogConfig { index_interval_bytes: 1, ..LogConfig::default() })
 }
 
-fn open(directory: &DataDirectory<OsDisk>, partition: &TopicPartition, last_stop: LastStop) -> PartitionLog<OsDisk> {
-    let (log, report) = PartitionLog::open(directory, partition.clone(), None, config(), last_stop, Wall(0)).unwrap();
+fn open(directory: &DataDirectory<OsDisk>, partition: &TopicPartition, clean: bool) -> PartitionLog<OsDisk> {
+    let (log, report) = PartitionLog::open(directory, partition.clone(), None, config(), clean, Wall(0)).unwrap();
     assert_eq!(report.cut, None, "{partition}");
     assert!(!report.created);
     log
@@ -78,7 +77,7 @@ fn every_partition_is_read_as_it_is_and_recovered_from_nothing() {
     let partitions = clean.partitions().unwrap();
     assert_eq!(partitions.len(), 12);
     for partition in &partitions {
-        let log = open(&clean, partition, LastStop::Clean);
+        let log = open(&clean, partition, true);
         assert_eq!(Some(log.log_end_offset()), clean.recovery_point(partition), "{partition}");
         assert_eq!(Some(log.log_end_offset()), clean.high_watermark(partition), "{partition}");
         let stored: Vec<u8> = batches(&log).concat();
@@ -90,7 +89,7 @@ fn every_partition_is_read_as_it_is_and_recovered_from_nothing() {
         assert_eq!(stored, written, "{partition}");
         assert!(log.topic_id().is_some());
 
-        let recovered = open(&bare, partition, LastStop::Killed);
+        let recovered = open(&bare, partition, false);
         assert_eq!(recovered.log_end_offset(), log.log_end_offset(), "{partition}");
         assert_eq!(batches(&recovered), batches(&log), "{partition}");
         assert_eq!(recovered.leader_epochs(), log.leader_epochs(), "{partition}");
@@ -115,7 +114,7 @@ fn indexes_made_anew_are_kafkas_to_the_byte() {
             fs::remove_file(entry.path()).unwrap();
         }
     }
-    open(&directory, &partition, LastStop::Clean).close().unwrap();
+    open(&directory, &partition, true).close().unwrap();
     let mut compared = 0;
     for entry in fs::read_dir(golden().join("segments-0")).unwrap() {
         let entry = entry.unwrap();
@@ -137,10 +136,10 @@ fn a_preallocated_index_ends_where_its_zeros_begin() {
         assert_eq!(fs::metadata(&file).unwrap().len(), kafkas_length);
         fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(10 << 20).unwrap();
     }
-    let log = open(&directory, &partition, LastStop::Clean);
+    let log = open(&directory, &partition, true);
     let segment = log.log_for_tests().segments()[2].clone();
     assert_eq!((segment.offset_index().len().unwrap(), segment.time_index().len().unwrap()), (2, 2));
-    assert_eq!(batches(&log).len(), batches(&open(&data().1, &partition, LastStop::Clean)).len());
+    assert_eq!(batches(&log).len(), batches(&open(&data().1, &partition, true)).len());
 }
 
 #[test]
@@ -163,7 +162,7 @@ fn producer_snapshots_are_read_and_written_alike() {
 fn producers_told_by_the_batches_are_those_of_kafkas_snapshot() {
     let (temporary, directory) = data();
     let partition = TopicPartition::new("idempotent", 0);
-    let from_snapshot = open(&directory, &partition, LastStop::Clean).describe_producers();
+    let from_snapshot = open(&directory, &partition, true).describe_producers();
     let expected = ProducerInfo {
         producer_id: ProducerId(0),
         producer_epoch: ProducerEpoch(0),
@@ -174,16 +173,16 @@ fn producers_told_by_the_batches_are_those_of_kafkas_snapshot() {
     };
     assert_eq!(from_snapshot, [expected]);
     fs::remove_file(temporary.path().join("idempotent-0/00000000000000000021.snapshot")).unwrap();
-    assert_eq!(open(&directory, &partition, LastStop::Clean).describe_producers(), from_snapshot);
+    assert_eq!(open(&directory, &partition, true).describe_producers(), from_snapshot);
 
     let partition = TopicPartition::new("transactions", 0);
-    let from_snapshot = open(&directory, &partition, LastStop::Clean).describe_producers();
+    let from_snapshot = open(&directory, &partition, true).describe_producers();
     for file in fs::read_dir(temporary.path().join("transactions-0")).unwrap().map(|entry| entry.unwrap().path()) {
         if file.extension().is_some_and(|extension| extension == "snapshot") {
             fs::remove_file(file).unwrap();
         }
     }
-    let log = open(&directory, &partition, LastStop::Clean);
+    let log = open(&directory, &partition, true);
     assert_eq!(log.describe_producers(), from_snapshot);
     assert!(!from_snapshot.is_empty());
     assert_eq!(log.end_offset_for_epoch(LeaderEpoch(0)), Some((LeaderEpoch(0), log.log_end_offset())));

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use super::disk::OsDisk;
-use super::{DataDirectory, FilePool, LastStop, LogConfig, PartitionLog};
+use super::{DataDirectory, FilePool, LogConfig, PartitionLog};
 use crate::model::{LeaderEpoch, ProducerEpoch, ProducerId, TopicId, TopicPartition, Uuid, Wall};
 use crate::record::{BatchBuilder, BatchHeader, Codec};
 
@@ -21,7 +21,7 @@ fn write_log(path: &Path) {
         let config = LogConfig { segment_bytes: 64 << 10, index_interval_bytes: 1024, ..LogConfig::default() };
         let topic_id = Some(TopicId(Uuid([7; 16])));
         let partition = TopicPartition::new("written", 0);
-        PartitionLog::open(&directory, partition, topic_id, Arc::new(config), LastStop::Killed, Wall(0)).unwrap().0
+        PartitionLog::open(&directory, partition, topic_id, Arc::new(config), false, Wall(0)).unwrap().0
     };
     let mut log = open();
     for n in 0..BATCHES {

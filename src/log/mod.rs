@@ -60,7 +60,7 @@ pub use inspect::{
 pub use markers::{CleanShutdown, RunMarker};
 pub use meta_properties::MetaProperties;
 pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};
-pub use past_life::{LastStop, PastLife};
+pub use past_life::PastLife;
 pub use producer_state::ProducerInfo;
 pub use reader::{FileSlice, LogRead, LogReader};
 pub use recovery::{Damage, DamageReason};

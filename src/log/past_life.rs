@@ -17,19 +17,8 @@ use std::sync::Arc;
 use crate::model::{BrokerEpoch, TopicPartition, Wall};
 
 use super::disk::Disk;
+use super::segmented_log::OpenedLog;
 use super::{CleanShutdown, Damage, DataDirectory, LogConfig, LogError, OpenLog, RunMarker, SegmentedLog};
-
-/// How the last process on a data directory ended, and so what its logs need when they are opened.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LastStop {
-    /// In order: the logs are complete and everything is on disk.
-    Clean,
-    /// In the kernel's present life, and nothing had failed: the page cache is whole and will be written.
-    Killed,
-    /// Nobody knows. A sync may have failed: what was not synced is written once more, because the kernel may take it
-    /// for written.
-    Unknown,
-}
 
 /// What the last run left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,20 +44,21 @@ impl PastLife {
         Ok(Self { clean: clean.is_some(), broker_epoch })
     }
 
-    /// How it ended.
-    pub fn last_stop(&self) -> LastStop {
-        match (self.clean, self.broker_epoch) {
-            (true, _) => LastStop::Clean,
-            (false, Some(_)) => LastStop::Killed,
-            (false, None) => LastStop::Unknown,
-        }
-    }
-
     /// What remains of it once the logs of `directory` have been looked at: a life that stopped in between vouches for
-    /// none of them when one is damaged. To be asked before the broker registers; the logs are cut after that, so a
-    /// crash on the way finds the damage again.
-    pub fn unless_damaged<D: Disk>(self, directory: &DataDirectory<D>) -> Result<Self, LogError> {
-        if self.clean || self.broker_epoch.is_none() || mutant!("damaged-tail-counts-as-whole") {
+    /// none of them when one is damaged. When nobody vouches for the page cache, a sync may have failed: then what no
+    /// sync has confirmed is written once more.
+    ///
+    /// To be asked before the broker registers, for its new life vouches for the page cache from then on. The logs are
+    /// cut after that, so a crash on the way finds the damage again.
+    pub fn examined<D: Disk>(self, directory: &DataDirectory<D>) -> Result<Self, LogError> {
+        if self.clean {
+            return Ok(self);
+        }
+        if self.broker_epoch.is_none() {
+            directory.write_unsynced_again()?;
+            return Ok(self);
+        }
+        if mutant!("damaged-tail-counts-as-whole") {
             return Ok(self);
         }
         let mut past = self;
@@ -88,16 +78,21 @@ impl PastLife {
 }
 
 impl<D: Disk> DataDirectory<D> {
+    /// Writes what lies past the recovery points once more, byte for byte: the kernel may take it for written although
+    /// a sync of it has failed.
+    pub(in crate::log) fn write_unsynced_again(&self) -> Result<(), LogError> {
+        for partition in self.partitions()? {
+            // One that cannot be opened is not opened later either.
+            let Ok(opened) = self.open_unsynced(&partition) else { continue };
+            let recovery_point = opened.log.recovery_point();
+            opened.log.write_again(recovery_point)?;
+        }
+        Ok(())
+    }
+
     /// The damage that opening the partition's log would cut off, if whole batches may go with it.
     fn loss(&self, partition: &TopicPartition) -> Result<Option<Damage>, LogError> {
-        let open = OpenLog {
-            config: Arc::new(LogConfig::default()),
-            recovery_point: self.recovery_point(partition).unwrap_or(0),
-            start_offset: self.log_start_offset(partition).unwrap_or(0),
-            clean: false,
-            now: Wall(0),
-        };
-        let opened = SegmentedLog::open(self.pool(), self.partition_path(partition), open, |_| Ok(()))?;
+        let opened = self.open_unsynced(partition)?;
         let Some(damage) = opened.damage else { return Ok(None) };
         let mut is_loss = !damage.is_incomplete_tail() || mutant!("cut-short-append-counts-as-damage");
         opened.log.visit_beyond(&damage, |_| {
@@ -105,6 +100,18 @@ impl<D: Disk> DataDirectory<D> {
             Ok(())
         })?;
         Ok(is_loss.then_some(damage))
+    }
+
+    /// The partition's batches, to be looked at.
+    fn open_unsynced(&self, partition: &TopicPartition) -> Result<OpenedLog<D>, LogError> {
+        let open = OpenLog {
+            config: Arc::new(LogConfig::default()),
+            recovery_point: self.recovery_point(partition).unwrap_or(0),
+            start_offset: self.log_start_offset(partition).unwrap_or(0),
+            clean: false,
+            now: Wall(0),
+        };
+        SegmentedLog::open(self.pool(), self.partition_path(partition), open, |_| Ok(()))
     }
 }
 
@@ -145,7 +152,7 @@ mod tests {
             .unwrap();
         let config = Arc::new(LogConfig { segment_bytes, ..LogConfig::default() });
         let name = TopicPartition::new("t", 0);
-        let (mut log, _) = PartitionLog::open(&directory, name, None, config, LastStop::Killed, Wall(1)).unwrap();
+        let (mut log, _) = PartitionLog::open(&directory, name, None, config, false, Wall(1)).unwrap();
         let path = Path::new(DIRECTORY).join("t-0/00000000000000000000.log");
         let mut ends = Vec::new();
         for value in 0..3 {
@@ -163,7 +170,7 @@ mod tests {
     impl Killed {
         fn vouched_for(&self) -> Option<BrokerEpoch> {
             let past = PastLife::take(&self.disk, Path::new(DIRECTORY), Some(BOOT)).unwrap();
-            past.unless_damaged(&open(&self.disk)).unwrap().broker_epoch
+            past.examined(&open(&self.disk)).unwrap().broker_epoch
         }
 
         fn cut_to(&self, length: usize) {

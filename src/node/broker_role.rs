@@ -68,7 +68,7 @@ impl BrokerRole {
         runners: &Runners,
     ) -> Result<Self, NodeError> {
         let past = past_life::take(directory.path())?;
-        let replicas = Replicas::open(settings::replicas(config, directory, past.last_stop()))?;
+        let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
         let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
         replicas.start_replication(ReplicationConfig {
             fetcher: settings::fetcher(config),
@@ -152,8 +152,11 @@ impl BrokerRole {
         self.follower.abort();
         let Self { cluster, replicas, directory, .. } = self;
         let close = move || {
-            replicas.close()?;
-            broker_epoch.map_or(Ok(()), |broker_epoch| past_life::note_clean_stop(&directory, broker_epoch))
+            let all_were_open = replicas.close()?;
+            match broker_epoch.filter(|_| all_were_open) {
+                Some(broker_epoch) => past_life::note_clean_stop(&directory, broker_epoch),
+                None => Ok(()),
+            }
         };
         let closed = runners.data.spawn_blocking(close).await.expect("closing the logs does not panic");
         cluster.stop();

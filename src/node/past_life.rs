@@ -14,7 +14,7 @@ const OPEN_FILES_MAX: usize = 64;
 /// What the last run left behind, as far as its logs bear it out; its mark of a clean stop is gone afterwards.
 pub(super) fn take(directory: &Path) -> Result<PastLife, LogError> {
     let past = PastLife::take(&OsDisk, directory, boot_id().as_deref())?;
-    past.unless_damaged(&DataDirectory::open(Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX)), directory)?)
+    past.examined(&DataDirectory::open(Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX)), directory)?)
 }
 
 /// Notes that the broker lives under this epoch now.

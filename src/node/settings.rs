@@ -7,7 +7,6 @@ use crate::broker::{ConnectionLimits, ReceiveMemory};
 use crate::cluster::VoterAddress;
 use crate::config::{FollowerConfig, LogConfig, NetworkConfig, ServerConfig, TopicConfig, TopicCreationConfig};
 use crate::controller::{LeaderBalanceConfig, LivenessLimits, RaftTimes};
-use crate::log::LastStop;
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
 use crate::partition::{FetcherConfig, ReplicasConfig};
@@ -93,12 +92,12 @@ pub(super) fn cluster_defaults(config: &ServerConfig) -> ClusterDefaults {
     }
 }
 
-pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, last_stop: LastStop) -> ReplicasConfig {
+pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, clean: bool) -> ReplicasConfig {
     let log = LogConfig::resolve(config.layers());
     ReplicasConfig {
         broker_id: BrokerId(config.node.node_id),
         log_dirs: vec![directory.path().to_owned()],
-        last_stop,
+        clean,
         open_files_max: limits::open_log_files_max(),
         recovery_threads: log.recovery_threads,
         retention_interval: log.retention_check_interval,

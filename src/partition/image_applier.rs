@@ -119,8 +119,8 @@ impl Replicas {
         let config = Arc::new(self.replica_config(image, &topic.name));
         let now = clock::wall();
         let open = |topic_id: Option<TopicId>| {
-            let (log, last_stop) = (Arc::clone(&config.log), self.config.last_stop);
-            PartitionLog::open(&place.log, topic_partition.clone(), topic_id, log, last_stop, now)
+            let (log, clean) = (Arc::clone(&config.log), self.config.clean);
+            PartitionLog::open(&place.log, topic_partition.clone(), topic_id, log, clean, now)
         };
         let (log, report) = match open(Some(topic.id)) {
             // The topic was deleted and created anew while this broker was away: the old records must not come back.

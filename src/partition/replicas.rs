@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use crate::clock;
 use crate::cluster::{BrokerLifecycle, ControllerCalls, spawn_or_abort};
 use crate::config::{Layers, ReplicationQuotaConfig, StaticConfig};
-use crate::log::{DataDirectory, FilePool, LastStop, LogError, OsDisk};
+use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
@@ -43,8 +43,8 @@ pub struct ReplicasConfig {
     pub broker_id: BrokerId,
     /// `log.dirs`, locked by this process.
     pub log_dirs: Vec<PathBuf>,
-    /// How the last process on the directory ended: whether logs have to be scanned.
-    pub last_stop: LastStop,
+    /// The last stop was a clean one, so that no log has to be scanned.
+    pub clean: bool,
     /// Files kept open at a time.
     pub open_files_max: usize,
     /// `num.recovery.threads.per.data.dir`.
@@ -315,8 +315,9 @@ impl Replicas {
         }
     }
 
-    /// Ends the threads, flushes and closes every log, and writes the checkpoints. Blocks on the disk.
-    pub fn close(&self) -> Result<(), LogError> {
+    /// Ends the threads, flushes and closes every open log, and writes the checkpoints. True when that was all there are:
+    /// one that was not opened in this life may have a tail that no sync has confirmed. Blocks on the disk.
+    pub fn close(&self) -> Result<bool, LogError> {
         self.fetchers.stop();
         for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             match thread {
@@ -324,14 +325,16 @@ impl Replicas {
                 Thread::Committer(committer) => committer.stop(),
             }
         }
+        let mut all_were_open = true;
         for directory in &self.directories {
             self.note_high_watermarks(&directory.log);
-            for replica in self.in_directory(directory.log.path()) {
-                replica.close()?;
-            }
+            let open = self.in_directory(directory.log.path());
+            open.iter().try_for_each(|replica| replica.close())?;
+            let open: HashSet<_> = open.iter().map(|replica| replica.topic_partition()).collect();
+            all_were_open &= directory.log.partitions()?.iter().all(|partition| open.contains(partition));
             directory.log.write_checkpoints()?;
         }
-        Ok(())
+        Ok(all_were_open)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::config::StaticConfig;
-use crate::log::{LastStop, TimestampTarget};
+use crate::log::TimestampTarget;
 use crate::metadata::{ClusterImage, ImageDelta, uuid_bytes};
 use crate::model::{BrokerId, ErrorCode, LeaderEpoch, Uuid, Wall};
 use crate::record::BatchBuilder;
@@ -26,10 +26,17 @@ pub(super) struct World {
 
 impl World {
     fn open(path: &Path, image: ClusterImage) -> Self {
+        let world = Self { replicas: Self::not_started(path), image };
+        world.replicas.apply(&ImageDelta::between(ClusterImage::default(), world.image.clone()));
+        world
+    }
+
+    /// Replicas that have seen no metadata yet.
+    fn not_started(path: &Path) -> Arc<Replicas> {
         let replicas = Replicas::open(ReplicasConfig {
             broker_id: BrokerId(ME),
             log_dirs: vec![path.to_owned()],
-            last_stop: LastStop::Killed,
+            clean: false,
             open_files_max: 100,
             recovery_threads: 2,
             retention_interval: std::time::Duration::from_secs(300),
@@ -37,9 +44,7 @@ impl World {
             // Tests that clean do it themselves, and two cleanings of a log at a time are none.
             settings: Arc::new(StaticConfig::from_overrides(&[("log.cleaner.enable", "false")])),
         });
-        let world = Self { replicas: replicas.unwrap(), image };
-        world.replicas.apply(&ImageDelta::between(ClusterImage::default(), world.image.clone()));
-        world
+        replicas.unwrap()
     }
 
     pub(super) fn new(path: &Path) -> Self {
@@ -140,6 +145,19 @@ fn records_and_leadership_survive_a_restart() {
     assert_eq!((replica.log_end_offset(), replica.high_watermark()), (2, 2));
     assert_eq!(append(&replica, &["c"]), 2);
     world.replicas.close().unwrap();
+}
+
+/// A12: what a killed life left unsynced is on disk only once it was opened and flushed.
+#[test]
+fn a_stop_is_clean_only_when_all_logs_were_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = World::new(folder.path());
+    world.create("t", 1, 0);
+    append(&world.replica("t"), &["a", "b"]);
+    let image = world.image.clone();
+    drop(world);
+    assert!(!World::not_started(folder.path()).close().unwrap(), "the log was not opened");
+    assert!(World::open(folder.path(), image).replicas.close().unwrap());
 }
 
 #[test]

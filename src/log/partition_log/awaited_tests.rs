@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::log::{AppendOutcome, Fault, FilePool, LastStop, SimDisk};
+use crate::log::{AppendOutcome, Fault, FilePool, SimDisk};
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader};
 
@@ -27,7 +27,7 @@ impl Led {
         let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
         let now = Wall(1_000_000);
         let partition = TopicPartition::new("t", 0);
-        let (log, _) = PartitionLog::open(&directory, partition, None, Arc::default(), LastStop::Killed, now).unwrap();
+        let (log, _) = PartitionLog::open(&directory, partition, None, Arc::default(), false, now).unwrap();
         let mut led = Self { log, disk, epoch: LeaderEpoch(0), now };
         led.log.assign_leader_epoch_start(led.epoch).unwrap();
         led

@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::log::{AppendOutcome, CleanupPolicy, CompactionLimits, Fault, FilePool, LastStop, SimDisk};
+use crate::log::{AppendOutcome, CleanupPolicy, CompactionLimits, Fault, FilePool, SimDisk};
 use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches, Codec, EndTransactionMarker, Records, TransactionResult};
 
@@ -38,7 +38,7 @@ fn open(disk: &SimDisk) -> PartitionLog<SimDisk> {
 fn try_open(disk: &SimDisk) -> Result<PartitionLog<SimDisk>, LogError> {
     let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data"))?;
     let id = Some(TopicId(Uuid([7; 16])));
-    Ok(PartitionLog::open(&directory, TopicPartition::new("t", 0), id, Arc::new(config()), LastStop::Killed, NOW)?.0)
+    Ok(PartitionLog::open(&directory, TopicPartition::new("t", 0), id, Arc::new(config()), false, NOW)?.0)
 }
 
 /// Keys with values; no value is a tombstone.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::log::producer_state::ProducerStates;
-use crate::log::{AppendOutcome, Fault, FilePool, LastStop, OpenLog, SimDisk, TimestampTarget};
+use crate::log::{AppendOutcome, Fault, FilePool, OpenLog, SimDisk, TimestampTarget};
 use crate::model::{EpochEntry, Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches, Records};
 
@@ -102,10 +102,10 @@ fn disk() -> SimDisk {
     disk
 }
 
-fn open(disk: &SimDisk, last_stop: LastStop) -> Result<(PartitionLog<SimDisk>, OpenReport), LogError> {
+fn open(disk: &SimDisk) -> Result<(PartitionLog<SimDisk>, OpenReport), LogError> {
     let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 3)), Path::new("/data"))?;
     let topic_id = Some(TopicId(Uuid([7; 16])));
-    PartitionLog::open(&directory, TopicPartition::new("t", 0), topic_id, Arc::new(config()), last_stop, NOW)
+    PartitionLog::open(&directory, TopicPartition::new("t", 0), topic_id, Arc::new(config()), false, NOW)
 }
 
 /// What should be in the log.
@@ -234,7 +234,7 @@ fn append(
 
 /// Runs the script until it is through or the disk fails.
 fn run(disk: &SimDisk) -> Model {
-    let Ok((log, _)) = open(disk, LastStop::Killed) else { return Model::default() };
+    let Ok((log, _)) = open(disk) else { return Model::default() };
     let mut run = Run { log, model: Model::default(), steps: 0 };
     for step in SCRIPT {
         if run.step(*step).is_err() {
@@ -322,8 +322,8 @@ fn check_leader_epochs(log: &PartitionLog<SimDisk>) {
 }
 
 /// Opens the log after a cut and checks all of it. Returns the model of what is there.
-fn check(disk: &SimDisk, model: &Model, last_stop: LastStop, what: &str) {
-    let (log, report) = open(disk, last_stop).unwrap_or_else(|error| panic!("{what}: {error}"));
+fn check(disk: &SimDisk, model: &Model, what: &str) {
+    let (log, report) = open(disk).unwrap_or_else(|error| panic!("{what}: {error}"));
     let model = match (differs(&log, model), &model.before) {
         (Ok(()), _) => model,
         (Err(now), None) => panic!("{what}: {now} ({report:?})"),
@@ -353,7 +353,7 @@ fn go_on(disk: &SimDisk, log: PartitionLog<SimDisk>, mut model: Model, what: &st
     let Run { log, model, .. } = run;
     drop(log);
     disk.crash(None);
-    let (log, _) = open(disk, LastStop::Killed).unwrap_or_else(|error| panic!("{what}, second crash: {error}"));
+    let (log, _) = open(disk).unwrap_or_else(|error| panic!("{what}, second crash: {error}"));
     differs(&log, &model).unwrap_or_else(|difference| panic!("{what}, second crash: {difference}"));
     if !model.dropping {
         assert_eq!(log.producers, model.producers(), "{what}, second crash");
@@ -377,7 +377,7 @@ fn a_power_cut_at_every_operation() {
             disk.fail_at(disk.operations() + cut, Fault::Cut);
             let model = run(&disk);
             disk.crash(seed.map(|seed| seed * 10_007 + cut));
-            check(&disk, &model, LastStop::Unknown, &format!("power cut before operation {cut}, seed {seed:?}"));
+            check(&disk, &model, &format!("power cut before operation {cut}, seed {seed:?}"));
         }
     }
 }
@@ -397,7 +397,7 @@ fn a_kill_at_every_operation_loses_nothing() {
         } else {
             model.flushed = model.end();
         }
-        check(&disk, &model, LastStop::Killed, &format!("kill before operation {cut}"));
+        check(&disk, &model, &format!("kill before operation {cut}"));
     }
 }
 
@@ -410,7 +410,9 @@ fn an_error_at_every_operation_leaves_a_log_that_can_be_opened() {
             disk.fail_at(disk.operations() + at, fault);
             let model = run(&disk);
             disk.kill();
-            check(&disk, &model, LastStop::Unknown, &format!("{fault:?} at operation {at}"));
+            let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 3)), Path::new("/data")).unwrap();
+            directory.write_unsynced_again().unwrap();
+            check(&disk, &model, &format!("{fault:?} at operation {at}"));
         }
     }
 }
@@ -477,7 +479,7 @@ fn leader_epochs_are_told_by_the_batches() {
     let disk = disk();
     let model = run(&disk);
     disk.kill();
-    let (log, _) = open(&disk, LastStop::Killed).unwrap();
+    let (log, _) = open(&disk).unwrap();
     let begins = |entry: &EpochEntry| entry.start_offset >= model.begin;
     assert!(log.leader_epochs().entries().iter().all(begins));
     assert!(!log.leader_epochs().entries().is_empty());

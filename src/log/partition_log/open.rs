@@ -11,7 +11,7 @@ use super::super::disk::Disk;
 use super::super::file_names::LEADER_EPOCH_CHECKPOINT;
 use super::super::producer_state::ProducerStates;
 use super::super::segmented_log::{OpenLog, OpenedLog};
-use super::super::{Damage, DataDirectory, LastStop, LogConfig, LogError, SegmentedLog, partition_metadata};
+use super::super::{Damage, DataDirectory, LogConfig, LogError, SegmentedLog, partition_metadata};
 use super::awaited::Awaited;
 use super::producers::Snapshots;
 use super::transactions::Verifications;
@@ -19,17 +19,16 @@ use super::{OpenReport, PartitionLog};
 
 impl<D: Disk> PartitionLog<D> {
     /// Opens the partition's log in `directory`, creating it when it is missing, and recovers what lies past the
-    /// recovery point that `directory` has for it. After a clean `last_stop` indexes are trusted as they are; after an
-    /// unknown one what was not synced is written once more. With a `topic_id`, `partition.metadata` must name the same topic.
+    /// recovery point that `directory` has for it. `clean` says that the last stop was a clean one: then indexes
+    /// are trusted as they are. With a `topic_id`, `partition.metadata` must name the same topic.
     pub fn open(
         directory: &DataDirectory<D>,
         partition: TopicPartition,
         topic_id: Option<TopicId>,
         config: Arc<LogConfig>,
-        last_stop: LastStop,
+        clean: bool,
         now: Wall,
     ) -> Result<(Self, OpenReport), LogError> {
-        let clean = last_stop == LastStop::Clean;
         let path = directory.partition_path(&partition);
         let disk = directory.disk();
         let created = !disk.exists(&path);
@@ -76,9 +75,6 @@ impl<D: Disk> PartitionLog<D> {
         // A snapshot past the recovery point may tell of markers that the transaction indexes have lost.
         let snapshot_max = if clean { Offset::MAX } else { log.recovery_point() };
         log.finish_open(start_offset, damage.as_ref(), snapshot_max)?;
-        if last_stop == LastStop::Unknown {
-            log.log.write_again(log.recovery_point())?;
-        }
         Ok((log, OpenReport { created, scanned_bytes, cut: damage }))
     }
 

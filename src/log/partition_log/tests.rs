@@ -6,8 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::log::{
-    AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, LastStop, OsDisk, ProducerRefusal, SimDisk,
-    TimestampTarget,
+    AppendOutcome, CleanupPolicy, DiskFile, Fault, FilePool, OsDisk, ProducerRefusal, SimDisk, TimestampTarget,
 };
 use crate::model::{Monotonic, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches};
@@ -37,14 +36,14 @@ fn sim() -> SimDisk {
 fn open_with<D: Disk>(
     directory: &DataDirectory<D>,
     config: LogConfig,
-    last_stop: LastStop,
+    clean: bool,
 ) -> Result<(PartitionLog<D>, OpenReport), LogError> {
     let topic_id = Some(TopicId(Uuid([7; 16])));
-    PartitionLog::open(directory, partition(), topic_id, Arc::new(config), last_stop, NOW)
+    PartitionLog::open(directory, partition(), topic_id, Arc::new(config), clean, NOW)
 }
 
 fn open<D: Disk>(disk: &D) -> (PartitionLog<D>, OpenReport) {
-    open_with(&directory(disk, "/data"), config(), LastStop::Killed).unwrap()
+    open_with(&directory(disk, "/data"), config(), false).unwrap()
 }
 
 /// A batch of `count` records of some 80 bytes each, the n-th with timestamp `timestamp` + n.
@@ -168,7 +167,7 @@ fn a_retry_is_answered_with_its_first_offset_also_after_a_restart() {
     log.close().unwrap();
     directory.write_checkpoints().unwrap();
     disk.crash(None);
-    let (mut log, report) = open_with(&self::directory(&disk, "/data"), config(), LastStop::Clean).unwrap();
+    let (mut log, report) = open_with(&self::directory(&disk, "/data"), config(), true).unwrap();
     assert_eq!(report, OpenReport::default());
     check(&mut log);
 }
@@ -332,7 +331,7 @@ fn retention_deletes_and_readers_read_on() {
 #[test]
 fn segments_roll_by_the_batches_own_time() {
     let (mut log, _) =
-        open_with(&directory(&sim(), "/data"), LogConfig { segment_ms: 1_000, ..config() }, LastStop::Killed).unwrap();
+        open_with(&directory(&sim(), "/data"), LogConfig { segment_ms: 1_000, ..config() }, false).unwrap();
     for timestamp in [0, 1_000, 1_001, 1_500, 2_002] {
         appended(&mut log, &batch(None, 1, timestamp), 0);
     }
@@ -438,7 +437,7 @@ fn rot_below_the_recovery_point_is_a_fault_and_above_it_a_cut() {
     drop(log);
     // The magic byte of a batch that was flushed.
     disk.rot(path, 2 * length + 16);
-    let error = open_with(&directory(&disk, "/data"), config(), LastStop::Killed).unwrap_err();
+    let error = open_with(&directory(&disk, "/data"), config(), false).unwrap_err();
     assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
 }
 
@@ -453,7 +452,7 @@ fn a_log_that_has_lost_its_flushed_end_is_a_fault() {
     log.directory.write_checkpoints().unwrap();
     let path = Path::new("/data/t-0/00000000000000000000.log");
     disk.open(path).unwrap().set_len(2 * batch(None, 1, 0).len() as u64).unwrap();
-    let error = open_with(&directory(&disk, "/data"), config(), LastStop::Killed).unwrap_err();
+    let error = open_with(&directory(&disk, "/data"), config(), false).unwrap_err();
     assert!(matches!(error, LogError::EndsBeforeRecoveryPoint { log_end_offset: 2, recovery_point: 3, .. }), "{error}");
 }
 
@@ -462,14 +461,8 @@ fn another_topics_directory_is_refused() {
     let disk = sim();
     drop(open(&disk));
     let other = TopicId(Uuid([8; 16]));
-    let refused = PartitionLog::open(
-        &directory(&disk, "/data"),
-        partition(),
-        Some(other),
-        Arc::new(config()),
-        LastStop::Clean,
-        NOW,
-    );
+    let refused =
+        PartitionLog::open(&directory(&disk, "/data"), partition(), Some(other), Arc::new(config()), true, NOW);
     assert!(matches!(refused, Err(LogError::InconsistentTopicId { expected, .. }) if expected == other));
 }
 
@@ -488,7 +481,7 @@ fn a_deleted_log_leaves_nothing_for_its_successor() {
     let _ = handle.run().unwrap();
     assert_eq!(read_all(&reader, 0).len(), 1);
     assert_eq!(directory.remove_deleted().unwrap(), 1);
-    let (log, report) = open_with(&directory, config(), LastStop::Killed).unwrap();
+    let (log, report) = open_with(&directory, config(), false).unwrap();
     assert!(report.created);
     assert_eq!((log.log_end_offset(), log.leader_epochs().entries().len()), (0, 0));
     disk.crash(None);
@@ -575,22 +568,22 @@ fn what_could_not_be_written_leaves_no_trace() {
 fn the_real_disk_behaves_the_same() {
     let temporary = tempfile::tempdir().unwrap();
     let path = temporary.path().to_str().unwrap();
-    let open = |last_stop| open_with(&directory(&OsDisk, path), config(), last_stop).unwrap();
-    let (mut log, _) = open(LastStop::Killed);
+    let open = |clean| open_with(&directory(&OsDisk, path), config(), clean).unwrap();
+    let (mut log, _) = open(false);
     for n in 0..40 {
         appended(&mut log, &batch(Some((5, n)), 1, i64::from(n)), n / 10);
     }
     let stored = read_all(&log.reader(), 0);
     assert_eq!(stored.len(), 40);
     drop(log);
-    let (mut log, report) = open(LastStop::Unknown);
+    let (mut log, report) = open(false);
     assert_eq!((read_all(&log.reader(), 0), report.cut), (stored.clone(), None));
     log.truncate_to(25).unwrap();
     log.advance_log_start_offset(10).unwrap();
     let directory = log.directory.clone();
     log.close().unwrap();
     directory.write_checkpoints().unwrap();
-    let (log, report) = open(LastStop::Clean);
+    let (log, report) = open(true);
     assert_eq!((report.scanned_bytes, report.created), (0, false));
     assert_eq!((log.log_start_offset(), log.log_end_offset()), (10, 25));
     assert_eq!(read_all(&log.reader(), 10), stored[10..25]);

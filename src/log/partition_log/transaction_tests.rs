@@ -6,7 +6,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::*;
-use crate::log::{AbortedTransaction, AppendOutcome, Fault, FilePool, LastStop, ProducerRefusal, SimDisk};
+use crate::log::{AbortedTransaction, AppendOutcome, Fault, FilePool, ProducerRefusal, SimDisk};
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::record::{BatchBuilder, BatchHeader, Batches, EndTransactionMarker, Records, TransactionResult};
 
@@ -23,7 +23,7 @@ fn disk() -> SimDisk {
 fn open(disk: &SimDisk) -> Result<PartitionLog<SimDisk>, LogError> {
     let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data"))?;
     let config = Arc::new(LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..LogConfig::default() });
-    PartitionLog::open(&directory, TopicPartition::new("t", 0), None, config, LastStop::Killed, NOW).map(|(log, _)| log)
+    PartitionLog::open(&directory, TopicPartition::new("t", 0), None, config, false, NOW).map(|(log, _)| log)
 }
 
 fn records(producer: (i64, i16), sequence: i32, transactional: bool) -> Bytes {
@@ -288,7 +288,7 @@ fn a_marker_above_the_high_watermark_decides_nothing_after_a_truncation_or_a_sta
     let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
     let config = Arc::new(LogConfig::default());
     let partition = TopicPartition::new("t", 0);
-    let (mut log, _) = PartitionLog::open(&directory, partition, None, config, LastStop::Clean, NOW).unwrap();
+    let (mut log, _) = PartitionLog::open(&directory, partition, None, config, true, NOW).unwrap();
     assert_eq!([1, 2, 3, 4].map(|at| log.first_unstable_offset(at)), [Some(0), Some(2), Some(2), None]);
     check(&mut log, "started again");
 }
@@ -303,7 +303,7 @@ fn an_abort_that_fails_has_appended_nothing() {
         let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
         let config = Arc::new(LogConfig::default());
         let partition = TopicPartition::new("t", 0);
-        let (mut log, _) = PartitionLog::open(&directory, partition, None, config, LastStop::Killed, NOW).unwrap();
+        let (mut log, _) = PartitionLog::open(&directory, partition, None, config, false, NOW).unwrap();
         for aborted in 0..ABORTS {
             if aborted == ABORTS - 4 {
                 disk.fail_at(disk.operations() + operation, Fault::Full);

@@ -17,7 +17,7 @@ impl<D: Disk> SegmentedLog<D> {
     /// Writes the batches from the one that holds `offset` to the end of the log once more, each byte at its place.
     /// Durable after the next sync. For a log that was just opened, of which nobody knows whether a sync of its last
     /// life has failed.
-    pub fn write_again(&mut self, offset: Offset) -> Result<(), LogError> {
+    pub fn write_again(&self, offset: Offset) -> Result<(), LogError> {
         if offset >= self.log_end_offset() || mutant!("failed-sync-not-written-again") {
             return Ok(());
         }

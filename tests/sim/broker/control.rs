@@ -229,7 +229,7 @@ impl Broker {
             name.clone(),
             Some(topic_id),
             Arc::new(config),
-            process.past.last_stop(),
+            process.past.clean,
             me.wall,
         )?;
         let high_watermark = process.directory.high_watermark(&name).unwrap_or_default();

@@ -30,7 +30,7 @@ impl Broker {
         let taken = PastLife::take(&self.disk, Path::new(DATA), Some(&self.boot_id()))?;
         let pool = Arc::new(FilePool::new(self.disk.clone(), 20));
         let directory = DataDirectory::open(pool, Path::new(DATA))?;
-        let past = taken.unless_damaged(&directory)?;
+        let past = taken.examined(&directory)?;
         let incarnation = (self.node as u64) << 32 | u64::from(self.lives);
         ctx.oracle.judged(self.node, incarnation, taken.broker_epoch.is_some(), past.broker_epoch.is_some());
         Ok(Process {
@@ -207,17 +207,21 @@ impl Broker {
     /// Everything is flushed and closed, and the marker of a clean stop comes last.
     pub(super) fn stop_cleanly(&mut self, ctx: &mut Context) -> Step {
         let Some(process) = &mut self.process else { return Ok(()) };
+        let mut not_open: BTreeSet<_> = process.directory.partitions()?.into_iter().collect();
         for (partition, replica) in std::mem::take(&mut process.replicas) {
+            not_open.remove(&TopicPartition::new(TOPIC, partition));
             process.directory.set_high_watermark(&TopicPartition::new(TOPIC, partition), replica.high_watermark());
             replica.into_log().close()?;
         }
         process.directory.write_checkpoints()?;
-        if let Some(broker_epoch) = process.lifecycle.broker_epoch() {
+        // What was not opened in this life may have a tail that was never synced.
+        let complete = not_open.is_empty();
+        if let Some(broker_epoch) = process.lifecycle.broker_epoch().filter(|_| complete) {
             CleanShutdown { broker_epoch }.write(&self.disk, Path::new(DATA))?;
         }
         ctx.note(|| format!("broker {} has stopped", self.id));
         self.process = None;
-        self.stopped_cleanly = true;
+        self.stopped_cleanly = complete;
         self.doom = None;
         self.disk_fault = false;
         self.disk.kill();

@@ -183,7 +183,10 @@ impl GroupCoordinator {
                 self.fetch(asker, partition, me, ctx);
                 return Ok(());
             }
-            GroupAsk::Join { member_id, random_id } => Event::Join(self.join(member_id, random_id, ctx)),
+            GroupAsk::Join { member_id, random_id } => {
+                // As random for a request that comes twice as for two.
+                Event::Join(self.join(member_id, format!("{random_id}-{}", ctx.steps), ctx))
+            }
             GroupAsk::Sync { member_id, generation, assignments } => Event::Sync(SyncGroup {
                 token: self.next_token(),
                 member_id,
