@@ -131,9 +131,6 @@ impl Oracle {
             if old == Some(now) {
                 continue;
             }
-            if old.is_none() {
-                self.lost_tail.iter_mut().for_each(|lost| lost[partition as usize] = false);
-            }
             let rises =
                 old.is_none_or(|old| now.leader_epoch >= old.leader_epoch && now.partition_epoch > old.partition_epoch);
             check!(self, "A10", rises, "partition {partition} went from {old:?} to {now:?}");
@@ -153,6 +150,8 @@ impl Oracle {
             if let Some(old) = old {
                 self.check_epochs(partition, old, now, &proposed_isr(command, partition));
                 self.check_replicas(partition, old, now);
+            } else {
+                self.lost_tail.iter_mut().for_each(|lost| lost[partition as usize] = false);
             }
             self.check_shape(partition, now, after);
         }
