@@ -167,9 +167,12 @@ impl Oracle {
             let in_sync = old.isr.iter().chain(&old.elr).chain(joined).any(|member| *member == leader);
             in_sync || leader == old.leader
         });
-        if now.leader_recovery_state == LeaderRecoveryState::Recovering
-            && old.leader_recovery_state != now.leader_recovery_state
-        {
+        let recovers = now.leader_recovery_state == LeaderRecoveryState::Recovering;
+        if recovers && let Some(leader) = now.leader() {
+            // What it lost is given up with its election: from now on its log is the partition's.
+            self.lost_tail[node_of(leader)][partition as usize] = false;
+        }
+        if recovers && old.leader_recovery_state != now.leader_recovery_state {
             self.unclean_elections += 1;
             let nobody_else = now.isr.len() == 1;
             check!(self, "A15", nobody_else, "an unclean leader of {partition} begins with an ISR of {:?}", now.isr);
