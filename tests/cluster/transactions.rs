@@ -241,10 +241,11 @@ fn committed_offset(connection: &mut Connection, group: &str, topic: &str) -> (i
     let mut request =
         OffsetFetchRequest { group_id: group.to_owned(), topics: Some(topics), ..OffsetFetchRequest::default() };
     eventually("the group has a coordinator", || {
-        request.require_stable = false;
-        let plain = connection.send(7, &request);
+        // In this order: once the offset is stable, the plain one is the decided one.
         request.require_stable = true;
         let stable = connection.send(7, &request);
+        request.require_stable = false;
+        let plain = connection.send(7, &request);
         let told = |response: &OffsetFetchResponse| !response.error_code.is_error();
         (told(&plain) && told(&stable))
             .then(|| (plain.topics[0].partitions[0].committed_offset, stable.topics[0].partitions[0].error_code))
