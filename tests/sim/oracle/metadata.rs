@@ -8,6 +8,11 @@ impl Oracle {
         topic.partition(partition).map(|partition| PartitionImage::clone(partition))
     }
 
+    /// True when the quorum has this broker lead the partition.
+    pub fn is_led_by(&self, partition: i32, id: BrokerId) -> bool {
+        self.image_of(partition).is_some_and(|now| now.leader == id)
+    }
+
     pub(super) fn holds_committed(&self, node: usize, partition: i32) -> bool {
         let committed = &self.committed[partition as usize];
         self.shadows[node][partition as usize].entries.get(..committed.len()) == Some(committed)
