@@ -13,6 +13,13 @@ impl Oracle {
         self.image_of(partition).is_some_and(|now| now.leader == id)
     }
 
+    /// The smallest minimum ISR in force: a reassignment may leave a partition fewer replicas than the minimum has.
+    pub fn min_isr_in_force(&self) -> usize {
+        let partitions = self.image.topics().flat_map(|topic| topic.partitions());
+        let smallest = partitions.map(|(_, partition)| partition.replication_factor()).min();
+        smallest.map_or(self.min_isr, |replicas| replicas.min(self.min_isr))
+    }
+
     pub(super) fn holds_committed(&self, node: usize, partition: i32) -> bool {
         let committed = &self.committed[partition as usize];
         self.shadows[node][partition as usize].entries.get(..committed.len()) == Some(committed)
@@ -96,7 +103,7 @@ impl Oracle {
                 );
                 // What a life asked for that is over comes to nothing: nobody knows its epoch.
                 if is_new && self.is_life_of(id, &asked.incarnation_id) {
-                    self.check_registered(after, id);
+                    self.check_registered(before, after, id);
                 }
             }
             _ => {}
@@ -108,8 +115,14 @@ impl Oracle {
     }
 
     /// A12: a life whose log may lack records begins outside of every ISR and ELR, unless nobody else is left.
-    fn check_registered(&mut self, after: &ClusterImage, id: BrokerId) {
-        let lost = self.lost_tail[node_of(id)].clone();
+    fn check_registered(&mut self, before: &ClusterImage, after: &ClusterImage, id: BrokerId) {
+        let node = node_of(id);
+        let mut lost = self.lost_tail[node].clone();
+        // An ISR that took the last life in may have been decided just before, and not be committed yet.
+        let epoch = before.broker(id).map_or(-1, |broker| broker.epoch.0);
+        for (_, partition) in before.partitions_in_sync_on(id) {
+            lost[partition as usize] &= !self.is_whole(node, partition, epoch);
+        }
         let inside = after.partitions_in_sync_on(id).find(|(_, partition)| lost[*partition as usize]);
         if lost.contains(&true) {
             check!(
@@ -139,6 +152,12 @@ impl Oracle {
             let rises =
                 old.is_none_or(|old| now.leader_epoch >= old.leader_epoch && now.partition_epoch > old.partition_epoch);
             check!(self, "A10", rises, "partition {partition} went from {old:?} to {now:?}");
+            if now.leader_recovery_state == LeaderRecoveryState::Recovering
+                && let Some(leader) = now.leader()
+            {
+                // What it lost is given up with its election: from now on its log is the partition's.
+                self.lost_tail[node_of(leader)][partition as usize] = false;
+            }
             self.check_complete(partition);
         }
         self.forgive(after);
@@ -160,8 +179,6 @@ impl Oracle {
             }
             self.check_shape(partition, now, after);
         }
-        // Several commands may be committed at a time: who was taken in by one is complete in the next.
-        self.forgive(after);
     }
 
     /// `joined` are the members of an ISR that the same command proposes: the last of a reassignment may lead at once.
@@ -172,12 +189,9 @@ impl Oracle {
             let in_sync = old.isr.iter().chain(&old.elr).chain(joined).any(|member| *member == leader);
             in_sync || leader == old.leader
         });
-        let recovers = now.leader_recovery_state == LeaderRecoveryState::Recovering;
-        if recovers && let Some(leader) = now.leader() {
-            // What it lost is given up with its election: from now on its log is the partition's.
-            self.lost_tail[node_of(leader)][partition as usize] = false;
-        }
-        if recovers && old.leader_recovery_state != now.leader_recovery_state {
+        if now.leader_recovery_state == LeaderRecoveryState::Recovering
+            && old.leader_recovery_state != now.leader_recovery_state
+        {
             self.unclean_elections += 1;
             let nobody_else = now.isr.len() == 1;
             check!(self, "A15", nobody_else, "an unclean leader of {partition} begins with an ISR of {:?}", now.isr);
@@ -230,11 +244,18 @@ impl Oracle {
             let id = broker_id(node);
             let epoch = image.broker(id).map_or(-1, |broker| broker.epoch.0);
             for (at, partition) in topic.partitions() {
-                let shadow = &self.shadows[node][at as usize];
-                let whole = partition.isr.contains(&id) && shadow.last_epoch == epoch && !shadow.lost;
-                self.lost_tail[node][at as usize] &= !whole && partition.replicas.contains(&id);
+                let whole = partition.isr.contains(&id) && self.is_whole(node, at, epoch);
+                // One that was taken away is missed no more, unless nobody else is in sync.
+                let matters = partition.replicas.contains(&id) || partition.isr.is_empty();
+                self.lost_tail[node][at as usize] &= !whole && matters;
             }
         }
+    }
+
+    /// The log was opened in the life of this epoch, and nothing was lost since.
+    fn is_whole(&self, node: usize, partition: i32, epoch: i64) -> bool {
+        let shadow = &self.shadows[node][partition as usize];
+        shadow.last_epoch == epoch && !shadow.lost
     }
 
     /// A broker's image has got to an index.
