@@ -86,6 +86,7 @@ impl Broker {
     /// As many brokers may have lost their tail at a time as leave one of the minimum ISR.
     fn min_isr_allows_loss(&self, ctx: &Context) -> bool {
         ctx.oracle.lost_tails_beside(self.node) + 1 < ctx.oracle.min_isr_in_force()
+            && ctx.oracle.is_complete_beside(self.node)
     }
 
     fn last_epoch(&self, ctx: &Context) -> Option<i64> {

@@ -20,6 +20,17 @@ impl Oracle {
         smallest.map_or(self.min_isr, |replicas| replicas.min(self.min_isr))
     }
 
+    /// True when each partition that the broker is complete for has another such replica. One that a command takes away
+    /// may leave fewer of them than the minimum ISR.
+    pub fn is_complete_beside(&self, node: usize) -> bool {
+        let mut partitions = self.image.topics().flat_map(|topic| topic.partitions());
+        partitions.all(|(at, partition)| {
+            let mut complete = partition.isr.iter().chain(&partition.elr).map(|id| node_of(*id));
+            let is_one = complete.clone().any(|member| member == node);
+            !is_one || complete.any(|member| member != node && !self.lost_tail[member][at as usize])
+        })
+    }
+
     pub(super) fn holds_committed(&self, node: usize, partition: i32) -> bool {
         let committed = &self.committed[partition as usize];
         self.shadows[node][partition as usize].entries.get(..committed.len()) == Some(committed)
