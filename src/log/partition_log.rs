@@ -48,7 +48,7 @@ pub struct OpenReport {
     pub scanned_bytes: u64,
     /// What was wrong past the recovery point, if anything: the log was cut there. Unless that was the incomplete tail
     /// of a killed process, the replica may have lost records it once acknowledged: whether the broker still counts as
-    /// one that has them is asked before, with [`PastLife::unless_damaged`](super::PastLife::unless_damaged) (A12).
+    /// one that has them is asked before, with [`PastLife::examined`](super::PastLife::examined) (A12).
     pub cut: Option<Damage>,
 }
 

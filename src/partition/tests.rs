@@ -131,16 +131,19 @@ fn what_is_appended_is_committed_and_read() {
     world.replicas.close().unwrap();
 }
 
+/// Leaves what a broker leaves that was killed when "t" had two records; the metadata it had.
+fn killed(path: &Path) -> ClusterImage {
+    let mut world = World::new(path);
+    world.create("t", 1, 0);
+    append(&world.replica("t"), &["a", "b"]);
+    // Not closed.
+    world.image.clone()
+}
+
 #[test]
 fn records_and_leadership_survive_a_restart() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::new(folder.path());
-    world.create("t", 1, 0);
-    append(&world.replica("t"), &["a", "b"]);
-    // Not closed: as after a kill.
-    let image = world.image.clone();
-    drop(world);
-    let world = World::open(folder.path(), image);
+    let world = World::open(folder.path(), killed(folder.path()));
     let replica = world.replica("t");
     assert_eq!((replica.log_end_offset(), replica.high_watermark()), (2, 2));
     assert_eq!(append(&replica, &["c"]), 2);
@@ -151,11 +154,7 @@ fn records_and_leadership_survive_a_restart() {
 #[test]
 fn a_stop_is_clean_only_when_all_logs_were_open() {
     let folder = tempfile::tempdir().unwrap();
-    let mut world = World::new(folder.path());
-    world.create("t", 1, 0);
-    append(&world.replica("t"), &["a", "b"]);
-    let image = world.image.clone();
-    drop(world);
+    let image = killed(folder.path());
     assert!(!World::not_started(folder.path()).close().unwrap(), "the log was not opened");
     assert!(World::open(folder.path(), image).replicas.close().unwrap());
 }

@@ -121,8 +121,10 @@ impl<D: Disk> PartitionLog<D> {
         }
         self.remove_snapshots_above(self.log_end_offset())?;
         let high_watermark = self.directory.high_watermark(&self.partition).unwrap_or_default();
+        let newest = self.snapshots.offsets.range(..=snapshot_max).next_back();
+        let is_ahead = newest.is_some_and(|offset| *offset > high_watermark);
         let snapshot_max =
-            if self.has_marker_since(high_watermark)? { snapshot_max.min(high_watermark) } else { snapshot_max };
+            if is_ahead && self.has_marker_since(high_watermark)? { high_watermark } else { snapshot_max };
         let from = self.load_newest_snapshot(snapshot_max)?.max(self.log_start_offset());
         self.ended_transactions.clear();
         let segments = self.log.segments();

@@ -20,10 +20,16 @@ fn disk() -> SimDisk {
     disk
 }
 
+/// With small segments, after a stop that was none.
 fn open(disk: &SimDisk) -> Result<PartitionLog<SimDisk>, LogError> {
+    let config = LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..LogConfig::default() };
+    open_with(disk, config, false)
+}
+
+fn open_with(disk: &SimDisk, config: LogConfig, clean: bool) -> Result<PartitionLog<SimDisk>, LogError> {
     let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data"))?;
-    let config = Arc::new(LogConfig { segment_bytes: 500, index_interval_bytes: 100, ..LogConfig::default() });
-    PartitionLog::open(&directory, TopicPartition::new("t", 0), None, config, false, NOW).map(|(log, _)| log)
+    let partition = TopicPartition::new("t", 0);
+    PartitionLog::open(&directory, partition, None, Arc::new(config), clean, NOW).map(|(log, _)| log)
 }
 
 fn records(producer: (i64, i16), sequence: i32, transactional: bool) -> Bytes {
@@ -285,10 +291,7 @@ fn a_marker_above_the_high_watermark_decides_nothing_after_a_truncation_or_a_sta
     assert_eq!([1, 2, 3, 4].map(|at| log.first_unstable_offset(at)), [Some(0), Some(2), Some(2), None]);
     log.close().unwrap();
     directory.write_checkpoints().unwrap();
-    let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
-    let config = Arc::new(LogConfig::default());
-    let partition = TopicPartition::new("t", 0);
-    let (mut log, _) = PartitionLog::open(&directory, partition, None, config, true, NOW).unwrap();
+    let mut log = open_with(&disk, LogConfig::default(), true).unwrap();
     assert_eq!([1, 2, 3, 4].map(|at| log.first_unstable_offset(at)), [Some(0), Some(2), Some(2), None]);
     check(&mut log, "started again");
 }
@@ -300,10 +303,7 @@ fn an_abort_that_fails_has_appended_nothing() {
     let mut failures = 0;
     for operation in 0..8 {
         let disk = disk();
-        let directory = DataDirectory::open(Arc::new(FilePool::new(disk.clone(), 4)), Path::new("/data")).unwrap();
-        let config = Arc::new(LogConfig::default());
-        let partition = TopicPartition::new("t", 0);
-        let (mut log, _) = PartitionLog::open(&directory, partition, None, config, false, NOW).unwrap();
+        let mut log = open_with(&disk, LogConfig::default(), false).unwrap();
         for aborted in 0..ABORTS {
             if aborted == ABORTS - 4 {
                 disk.fail_at(disk.operations() + operation, Fault::Full);
