@@ -126,6 +126,9 @@ impl Swarm {
             group_members: if random.per_mille(600) { 0 } else { random.between(2, 3) as usize },
             group_session_timeout_ms: random.log_between(300, 5_000),
         };
+        // Who waits for an acknowledgement waits longer than the two syncs that it takes: retries of what is merely
+        // not on disk yet would be all that a cluster gets done.
+        swarm.commit_delay_ms = swarm.commit_delay_ms.min(swarm.request_timeout_ms / 5);
         // A batch of three records must fit into a segment, and so must what a coordinator writes.
         swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(600);
         swarm

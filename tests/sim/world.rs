@@ -173,12 +173,12 @@ impl World {
             }
         }
         let unsettled = self.clients.iter().position(|client| match client {
-            Client::Producer(producer) => producer.acked == 0 || !producer.is_settled(),
+            Client::Producer(producer) => !producer.is_settled(),
             Client::Transactional(producer) => !producer.is_settled(),
             Client::Consumer(_) | Client::Member(_) => false,
         });
         if let Some(at) = unsettled {
-            return Some(format!("producer {at} has a request without an answer"));
+            return Some(format!("producer {at} has not got on, or has a request without an answer"));
         }
         self.ctx.oracle.open_transaction().or_else(|| self.unbalanced())
     }

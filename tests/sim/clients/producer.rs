@@ -32,7 +32,8 @@ pub struct Producer {
     retrying: bool,
     acked_any: bool,
     leader: usize,
-    pub acked: u64,
+    /// Something was acknowledged since the cluster has been healing.
+    healed: bool,
 }
 
 impl Producer {
@@ -46,7 +47,7 @@ impl Producer {
             retrying: false,
             acked_any: false,
             leader: 0,
-            acked: 0,
+            healed: false,
         }
     }
 
@@ -58,7 +59,7 @@ impl Producer {
         if self.retrying {
             return self.send_oldest(brokers, ctx);
         }
-        if self.window.len() >= in_flight_max {
+        if self.window.len() >= in_flight_max || self.is_settled() {
             return;
         }
         let (counter, count) = (ctx.next_request(), ctx.random.between(1, 3));
@@ -133,7 +134,7 @@ impl Producer {
         if let Some(base_offset) = base_offset {
             ctx.oracle.acknowledged(done.batch.crc, base_offset, done.batch.count, self.acks == -1);
         }
-        self.acked += 1;
+        self.healed |= ctx.healing;
         self.acked_any = true;
         while self.window.front().is_some_and(|oldest| oldest.settled) {
             self.window.pop_front();
@@ -175,8 +176,9 @@ impl Producer {
         }
     }
 
-    /// True when nothing waits for an answer.
+    /// True when it has got on in the healing cluster and waits for no answer: then it is content, so that a slow
+    /// cluster is not kept busy for ever.
     pub fn is_settled(&self) -> bool {
-        self.window.is_empty()
+        self.healed && self.window.is_empty()
     }
 }
