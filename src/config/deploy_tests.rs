@@ -175,7 +175,7 @@ fn every_pod_is_the_voter_of_its_ordinal() {
         let service = text(&set["spec"]["serviceName"]);
         assert_eq!(own.expect("a voter").address(), format!("kafka-{ordinal}.{service}:9093"));
         let container = &set["spec"]["template"]["spec"]["containers"][0];
-        assert_eq!(config.node.log_dir, Path::new(&text(&container["volumeMounts"][0]["mountPath"])));
+        assert_eq!(config.node.log_dirs, [Path::new(&text(&container["volumeMounts"][0]["mountPath"]))]);
     }
 }
 

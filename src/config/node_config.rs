@@ -24,31 +24,37 @@ pub struct NodeConfig {
     pub cluster_id: Option<String>,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// `log.dirs`: where partitions lie.
-    pub log_dir: PathBuf,
-    /// `metadata.log.dir`: where the metadata log lies, usually the same.
-    pub metadata_log_dir: PathBuf,
+    /// `log.dirs`: where partitions lie. At least one, none twice.
+    pub log_dirs: Vec<PathBuf>,
+    /// `metadata.log.dir`: where the metadata log lies; in one of `log_dirs` when it is not set.
+    pub metadata_log_dir: Option<PathBuf>,
 }
 
 /// Resolves the node's identity, and says what is wrong with it.
 pub(super) fn resolve(layers: Layers<'_>, problems: &mut Vec<String>) -> NodeConfig {
-    let log_dirs = layers.list("log.dirs");
-    if log_dirs.len() > 1 {
-        problems.push(format!(
-            "{} names several directories, and one log directory is served; name one, on a volume that spans the disks",
-            layers.start.named("log.dirs")
-        ));
-    }
-    let log_dir = PathBuf::from(log_dirs.first().map_or("./ottla-data", String::as_str));
-    let metadata_log_dir = layers.text("metadata.log.dir").map_or_else(|| log_dir.clone(), PathBuf::from);
     NodeConfig {
         node_id: node_id(layers, problems),
         roles: roles(layers),
         cluster_id: layers.text("cluster.id"),
         rack: layers.text("broker.rack"),
-        log_dir,
-        metadata_log_dir,
+        log_dirs: log_dirs(layers, problems),
+        metadata_log_dir: layers.text("metadata.log.dir").map(PathBuf::from),
     }
+}
+
+fn log_dirs(layers: Layers<'_>, problems: &mut Vec<String>) -> Vec<PathBuf> {
+    let mut log_dirs: Vec<PathBuf> = Vec::new();
+    for path in layers.list("log.dirs").into_iter().map(PathBuf::from) {
+        if log_dirs.contains(&path) {
+            problems.push(format!("{} names {} twice", layers.start.named("log.dirs"), path.display()));
+        } else {
+            log_dirs.push(path);
+        }
+    }
+    if log_dirs.is_empty() {
+        log_dirs.push(PathBuf::from("./ottla-data"));
+    }
+    log_dirs
 }
 
 /// A node without `process.roles` is a combined one.

@@ -175,7 +175,7 @@ fn with_nothing_configured_a_node_is_combined_and_only_for_this_machine() {
     let config = ServerConfig::resolve(Loaded::default()).expect("it resolves");
     assert_eq!(config.node.node_id, 1);
     assert!(config.node.roles.broker && config.node.roles.controller);
-    assert_eq!(config.node.log_dir, std::path::Path::new("./ottla-data"));
+    assert_eq!(config.node.log_dirs, [std::path::Path::new("./ottla-data")]);
     let [listener] = &config.listeners.broker[..] else { panic!("one listener: {:?}", config.listeners) };
     assert_eq!(listener.endpoint.to_string(), "PLAINTEXT://localhost:9092");
     assert_eq!(listener.advertised_host.as_deref(), Some("localhost"));
@@ -279,7 +279,7 @@ fn contradictions_name_both_places() {
         ),
         (&[("controller.quorum.voters", "1@a")], &["\"1@a\" is no voter"]),
         (&[("controller.quorum.voters", "1@a:1,1@b:2")], &["voter 1 is there twice"]),
-        (&[("log.dirs", "/a,/b")], &["several directories"]),
+        (&[("log.dirs", "/a,/b,/a")], &["log.dirs=/a,/b,/a", "names /a twice"]),
         (
             &[("group.min.session.timeout.ms", "70000"), ("group.max.session.timeout.ms", "60000")],
             &["group.min.session.timeout.ms=70000", "exceeds", "group.max.session.timeout.ms=60000"],

@@ -17,7 +17,7 @@ use crate::group::{
 };
 use crate::metadata::{ClusterImage, ImageDelta, uuid_bytes};
 use crate::model::{BrokerId, CONSUMER_OFFSETS_TOPIC, ErrorCode, LeaderEpoch, TopicId, Uuid};
-use crate::partition::{AppendRequest, PartitionError, Replicas, ReplicasConfig};
+use crate::partition::{AppendRequest, LogDirectory, PartitionError, Replicas, ReplicasConfig};
 use crate::rpc::metadata::{
     BrokerIds, ConfigRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord, RegisterBrokerRecord,
     RemoveTopicRecord, TopicRecord,
@@ -179,8 +179,7 @@ impl World {
 fn open_replicas(path: &Path) -> Arc<Replicas> {
     let config = ReplicasConfig {
         broker_id: BrokerId(ME),
-        log_dirs: vec![path.to_owned()],
-        clean: false,
+        log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false }],
         open_files_max: 100,
         recovery_threads: 1,
         retention_interval: Duration::from_secs(300),

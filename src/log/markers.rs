@@ -34,7 +34,7 @@ pub struct CleanShutdown {
 pub struct RunMarker {
     /// The broker epoch that runs.
     pub broker_epoch: BrokerEpoch,
-    /// The kernel's boot id while it runs.
+    /// The kernel's boot id while it runs; empty when it is not known, and then the marker vouches for nothing.
     pub boot_id: String,
 }
 

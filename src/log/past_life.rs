@@ -27,6 +27,8 @@ pub struct PastLife {
     pub clean: bool,
     /// Its broker epoch, when its logs certainly lost nothing since.
     pub broker_epoch: Option<BrokerEpoch>,
+    /// No life has ever kept anything here: the directory was added to `log.dirs`.
+    pub unused: bool,
 }
 
 impl PastLife {
@@ -35,13 +37,24 @@ impl PastLife {
     pub fn take(disk: &impl Disk, directory: &Path, boot_id: Option<&str>) -> Result<Self, LogError> {
         let clean = CleanShutdown::read(disk, directory)?;
         let run = RunMarker::read(disk, directory)?;
-        let same_boot =
-            run.filter(|run| Some(run.boot_id.as_str()) == boot_id || mutant!("run-marker-of-another-boot-trusted"));
+        let same_boot = run
+            .clone()
+            .filter(|run| Some(run.boot_id.as_str()) == boot_id || mutant!("run-marker-of-another-boot-trusted"));
         if clean.is_some() && !mutant!("clean-stop-marker-kept") {
             CleanShutdown::remove(disk, directory)?;
         }
         let broker_epoch = clean.map(|clean| clean.broker_epoch).or(same_boot.map(|run| run.broker_epoch));
-        Ok(Self { clean: clean.is_some(), broker_epoch })
+        Ok(Self { clean: clean.is_some(), broker_epoch, unused: clean.is_none() && run.is_none() })
+    }
+
+    /// The life since which the logs of several directories have lost nothing, from what was left in each: none unless
+    /// all of them vouch, but for those that were never used.
+    ///
+    /// They name different lives when one ended before it had noted itself in all of them. Then it is the earlier one:
+    /// the later began with all that the earlier had, or the controllers know that it did not.
+    pub fn whole_since(directories: &[Self]) -> Option<BrokerEpoch> {
+        let used = directories.iter().filter(|past| !past.unused);
+        used.map(|past| past.broker_epoch).collect::<Option<Vec<_>>>()?.into_iter().min()
     }
 
     /// What remains of it once the logs of `directory` have been looked at: a life that stopped in between vouches for
@@ -56,7 +69,8 @@ impl PastLife {
         }
         if self.broker_epoch.is_none() {
             directory.write_unsynced_again()?;
-            return Ok(self);
+            let unused = self.unused && directory.partitions()?.is_empty();
+            return Ok(Self { unused, ..self });
         }
         if mutant!("damaged-tail-counts-as-whole") {
             return Ok(self);
@@ -201,6 +215,46 @@ mod tests {
             assert_eq!(killed.vouched_for(), None, "byte {position}");
             assert_eq!(killed.vouched_for(), None, "byte {position}, looked at again");
         }
+    }
+
+    fn left(broker_epoch: Option<i64>) -> PastLife {
+        PastLife { clean: false, broker_epoch: broker_epoch.map(BrokerEpoch), unused: false }
+    }
+
+    /// A12: one directory that does not vouch is enough to have lost something.
+    #[test]
+    fn several_directories_are_whole_when_all_that_were_used_say_so() {
+        let unused = PastLife { unused: true, ..left(None) };
+        for (directories, expected) in [
+            (vec![left(Some(7))], Some(7)),
+            (vec![left(Some(7)), left(Some(7))], Some(7)),
+            (vec![left(Some(7)), left(None)], None),
+            (vec![left(None), left(Some(7))], None),
+            (vec![left(Some(8)), left(Some(7))], Some(7)),
+            (vec![unused, left(Some(7)), unused], Some(7)),
+            (vec![unused, left(None)], None),
+            (vec![unused, unused], None),
+        ] {
+            assert_eq!(PastLife::whole_since(&directories), expected.map(BrokerEpoch), "{directories:?}");
+        }
+    }
+
+    /// A directory with partitions and no marker was in use: an I/O fault, or somebody's hand, has taken the marker.
+    #[test]
+    fn only_an_empty_directory_without_markers_was_never_used() {
+        let unused = |disk: &SimDisk| {
+            let directory = open(disk);
+            PastLife::take(disk, directory.path(), Some(BOOT)).unwrap().examined(&directory).unwrap().unused
+        };
+        assert!(unused(&SimDisk::new()));
+        let killed = killed(10_000);
+        assert!(!unused(&killed.disk));
+        RunMarker::remove(&killed.disk, Path::new(DIRECTORY)).unwrap();
+        assert!(!unused(&killed.disk));
+        let empty = SimDisk::new();
+        open(&empty);
+        RunMarker { broker_epoch: BrokerEpoch(1), boot_id: String::new() }.write(&empty, Path::new(DIRECTORY)).unwrap();
+        assert!(!unused(&empty), "a marker that vouches for nothing is still one");
     }
 
     #[test]

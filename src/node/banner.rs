@@ -15,8 +15,8 @@ pub(super) struct Facts<'a> {
     pub(super) controller: Option<String>,
     /// `host:port` of the HTTP listener, if there is one.
     pub(super) http: Option<String>,
-    /// The data directory, as an absolute path.
-    pub(super) directory: &'a Path,
+    /// The data directories, as absolute paths.
+    pub(super) directories: Vec<&'a Path>,
     /// The cluster.
     pub(super) cluster_id: &'a str,
 }
@@ -39,7 +39,8 @@ pub(super) fn banner(config: &ServerConfig, facts: &Facts<'_>) -> String {
     if let Some(http) = &facts.http {
         line("http", &format!("http://{http} (/healthz, /readyz, /metrics)"));
     }
-    line("data", &facts.directory.display().to_string());
+    let directories: Vec<String> = facts.directories.iter().map(|path| path.display().to_string()).collect();
+    line("data", &directories.join(", "));
     line("node", &format!("{} ({roles}) of cluster {}", config.node.node_id, facts.cluster_id));
     line("configured", &configured_from(&config.start));
     text
@@ -79,7 +80,7 @@ mod tests {
             listeners: vec!["PLAINTEXT://localhost:9092".to_owned()],
             controller: None,
             http: None,
-            directory: Path::new("/data"),
+            directories: vec![Path::new("/data")],
             cluster_id: "abc",
         };
         let expected = format!(

@@ -1,5 +1,6 @@
 //! The broker role: replicas that follow the metadata, and listeners for clients.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,6 @@ use crate::coordinator::{
     GroupCoordinator, GroupCoordinatorConfig, LocalMarkers, ProducerIds, TransactionCoordinator,
     TransactionCoordinatorConfig,
 };
-use crate::log::PastLife;
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::observability::metrics::Registry;
@@ -30,6 +30,7 @@ use crate::partition::{Replicas, ReplicationConfig};
 use crate::quota::QuotaWindows;
 
 use super::bind::Bound;
+use super::data_directories::DataDirectories;
 use super::data_directory::OwnedDirectory;
 use super::error::NodeError;
 use super::initial_topics;
@@ -47,7 +48,8 @@ pub(super) struct BrokerRole {
     replicas: Arc<Replicas>,
     serving: Serving,
     follower: AbortHandle,
-    directory: std::path::PathBuf,
+    /// The paths of `log.dirs`.
+    directories: Arc<[PathBuf]>,
 }
 
 /// The runtimes' handles.
@@ -62,14 +64,16 @@ impl BrokerRole {
     /// member of its cluster.
     pub(super) async fn start(
         config: &ServerConfig,
-        directory: &mut OwnedDirectory,
+        directories: &mut DataDirectories,
         listeners: Vec<Bound>,
         voters: Vec<VoterAddress>,
         runners: &Runners,
     ) -> Result<Self, NodeError> {
-        let past = past_life::take(directory.path())?;
-        let replicas = Replicas::open(settings::replicas(config, directory, past.clean))?;
-        let cluster = Cluster::start(cluster_config(config, directory, &listeners, voters, past), &runners.control);
+        let past = past_life::take(directories.log().iter().map(OwnedDirectory::path))?;
+        let paths: Arc<[PathBuf]> = past.log_dirs.iter().map(|directory| directory.path.clone()).collect();
+        let replicas = Replicas::open(settings::replicas(config, past.log_dirs))?;
+        let cluster_config = cluster_config(config, directories, &listeners, voters, past.broker_epoch);
+        let cluster = Cluster::start(cluster_config, &runners.control);
         replicas.start_replication(ReplicationConfig {
             fetcher: settings::fetcher(config),
             calls: cluster.calls().clone(),
@@ -81,21 +85,21 @@ impl BrokerRole {
             image: cluster.image().subscribe(),
             lifecycle: cluster.lifecycle().clone(),
             replicas: Arc::clone(&replicas),
-            directory: directory.path().to_owned(),
+            directories: Arc::clone(&paths),
             noted: None,
             first,
             data: runners.data.clone(),
         };
         let follower = spawn_or_abort(&runners.control, "metadata follower", follower.run());
         let serving = serving(config, &cluster, &replicas, &runners.data);
-        let role = Self { cluster, replicas, serving, follower, directory: directory.path().to_owned() };
+        let role = Self { cluster, replicas, serving, follower, directories: paths };
         tokio::select! {
             // No error can come while the follower lives; without it the node has failed.
             _ = applied.wait_for(|applied| *applied) => {}
             error = role.cluster.failed() => return Err(NodeError::ClusterLeft(error)),
         }
         if let Some(cluster_id) = role.cluster.calls().cluster_id() {
-            directory.join_cluster(cluster_id)?;
+            directories.join_cluster(cluster_id)?;
         }
         role.accept(listeners, &runners.data)?;
         tokio::select! {
@@ -150,11 +154,11 @@ impl BrokerRole {
             tracing::warn!("some connections have not ended in time");
         }
         self.follower.abort();
-        let Self { cluster, replicas, directory, .. } = self;
+        let Self { cluster, replicas, directories, .. } = self;
         let close = move || {
             let all_were_open = replicas.close()?;
             match broker_epoch.filter(|_| all_were_open) {
-                Some(broker_epoch) => past_life::note_clean_stop(&directory, broker_epoch),
+                Some(broker_epoch) => past_life::note_clean_stop(&directories, broker_epoch),
                 None => Ok(()),
             }
         };
@@ -185,23 +189,23 @@ impl BrokerRole {
 
 fn cluster_config(
     config: &ServerConfig,
-    directory: &OwnedDirectory,
+    directories: &DataDirectories,
     listeners: &[Bound],
     voters: Vec<VoterAddress>,
-    past: PastLife,
+    previous_broker_epoch: Option<BrokerEpoch>,
 ) -> ClusterConfig {
     let times = config::ClusterConfig::resolve(config.layers());
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     ClusterConfig {
-        cluster_id: directory.cluster_id().map(str::to_owned).or_else(|| config.node.cluster_id.clone()),
+        cluster_id: directories.cluster_id().map(str::to_owned).or_else(|| config.node.cluster_id.clone()),
         identity: BrokerIdentity {
             broker_id: BrokerId(config.node.node_id),
             incarnation_id: Uuid::from_random_bytes(rand::random()),
-            directory_ids: vec![directory.id()],
+            directory_ids: directories.ids(),
             endpoints: settings::endpoints(listeners),
             rack: config.node.rack.clone(),
             features: supported_features(),
-            previous_broker_epoch: past.broker_epoch,
+            previous_broker_epoch,
         },
         voters,
         heartbeat_interval_ms: milliseconds(times.heartbeat_interval),
@@ -262,8 +266,8 @@ struct Follower {
     image: ImageSubscription,
     lifecycle: BrokerLifecycle,
     replicas: Arc<Replicas>,
-    directory: std::path::PathBuf,
-    /// The epoch in the run marker.
+    directories: Arc<[PathBuf]>,
+    /// The epoch in the run markers.
     noted: Option<BrokerEpoch>,
     /// Told once the first image has been applied.
     first: watch::Sender<bool>,
@@ -277,10 +281,10 @@ impl Follower {
         loop {
             let broker_epoch = self.lifecycle.caught_up().await;
             let delta = self.image.next().await;
-            let (replicas, directory) = (Arc::clone(&self.replicas), self.directory.clone());
+            let (replicas, directories) = (Arc::clone(&self.replicas), Arc::clone(&self.directories));
             let is_new = self.noted != Some(broker_epoch);
             let apply = move || {
-                if is_new && let Err(error) = past_life::note_run(&directory, broker_epoch) {
+                if is_new && let Err(error) = past_life::note_run(&directories, broker_epoch) {
                     tracing::error!("after a crash the logs will not be trusted: {error}");
                 }
                 replicas.apply(&delta);

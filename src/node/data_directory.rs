@@ -14,7 +14,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::log::{LogError, MetaProperties, OsDisk};
-use crate::model::{BrokerId, DirectoryId, Uuid};
+use crate::model::{BrokerId, DirectoryId, TopicPartition, Uuid};
 
 use super::lock_file::{LockError, LockFile};
 
@@ -61,6 +61,26 @@ pub enum DirectoryError {
         path.display()
     )]
     OtherCluster { path: PathBuf, found: String, told: &'static str, configured: String },
+    #[error("log.dirs names {} twice, under two names; name it once", path.display())]
+    NamedTwice { path: PathBuf },
+    #[error(
+        "{} and {} have the same directory.id, so one is a copy of the other; take the copy out of log.dirs, or empty it",
+        first.display(),
+        second.display()
+    )]
+    SameId { first: PathBuf, second: PathBuf },
+    #[error(
+        "{} and {} both have a metadata log; set metadata.log.dir to the one that this controller used last",
+        first.display(),
+        second.display()
+    )]
+    TwoMetadataLogs { first: PathBuf, second: PathBuf },
+    #[error(
+        "{partition} is in {} and in {}; move the one that was not in use last out of its directory, then start again",
+        first.display(),
+        second.display()
+    )]
+    TwoCopies { partition: TopicPartition, first: PathBuf, second: PathBuf },
     #[error(transparent)]
     Log(#[from] LogError),
 }
@@ -132,7 +152,7 @@ impl OwnedDirectory {
         Err(DirectoryError::OtherNode { path: self.path.clone(), found, configured })
     }
 
-    fn check_cluster(&self, told: &'static str, configured: &str) -> Result<(), DirectoryError> {
+    pub(super) fn check_cluster(&self, told: &'static str, configured: &str) -> Result<(), DirectoryError> {
         match self.cluster_id() {
             Some(found) if found != configured => Err(DirectoryError::OtherCluster {
                 path: self.path.clone(),

@@ -11,6 +11,7 @@
 mod banner;
 mod bind;
 mod broker_role;
+mod data_directories;
 mod data_directory;
 mod error;
 mod initial_topics;

@@ -1,33 +1,67 @@
-//! The markers of this process in its data directory, and the name of the kernel's present life.
+//! The markers of this process in its data directories, and the name of the kernel's present life.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker};
 use crate::model::BrokerEpoch;
+use crate::partition::LogDirectory;
+
+use super::data_directory::DirectoryError;
 
 /// Files kept open while the logs are looked at.
 const OPEN_FILES_MAX: usize = 64;
 
-/// What the last run left behind, as far as its logs bear it out; its mark of a clean stop is gone afterwards.
-pub(super) fn take(directory: &Path) -> Result<PastLife, LogError> {
-    let past = PastLife::take(&OsDisk, directory, boot_id().as_deref())?;
-    past.examined(&DataDirectory::open(Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX)), directory)?)
+/// What the last run left behind in all of `log.dirs`.
+pub(super) struct Left {
+    /// The directories, and how each was left.
+    pub(super) log_dirs: Vec<LogDirectory>,
+    /// Its broker epoch, when no log in any of them has lost anything since (invariant A12).
+    pub(super) broker_epoch: Option<BrokerEpoch>,
 }
 
-/// Notes that the broker lives under this epoch now.
-pub(super) fn note_run(directory: &Path, broker_epoch: BrokerEpoch) -> Result<(), LogError> {
-    match boot_id() {
-        Some(boot_id) => RunMarker { broker_epoch, boot_id }.write(&OsDisk, directory),
-        None => RunMarker::remove(&OsDisk, directory),
+/// What the last run left behind, as far as its logs bear it out; its marks of a clean stop are gone afterwards. A
+/// partition that is in two directories is refused before anything is touched.
+pub(super) fn take<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Left, DirectoryError> {
+    let pool = Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX));
+    let opened = paths.map(|path| DataDirectory::open(Arc::clone(&pool), path)).collect::<Result<Vec<_>, _>>()?;
+    check_single_copies(&opened)?;
+    let (boot_id, mut lives, mut log_dirs) = (boot_id(), Vec::new(), Vec::new());
+    for directory in &opened {
+        let past = PastLife::take(&OsDisk, directory.path(), boot_id.as_deref())?.examined(directory)?;
+        log_dirs.push(LogDirectory { path: directory.path().to_owned(), clean: past.clean });
+        lives.push(past);
     }
+    Ok(Left { log_dirs, broker_epoch: PastLife::whole_since(&lives) })
 }
 
-/// Notes that everything has been flushed and nothing will change any more.
-pub(super) fn note_clean_stop(directory: &Path, broker_epoch: BrokerEpoch) -> Result<(), LogError> {
-    CleanShutdown { broker_epoch }.write(&OsDisk, directory)
+fn check_single_copies(directories: &[DataDirectory<OsDisk>]) -> Result<(), DirectoryError> {
+    let mut found = BTreeMap::new();
+    for directory in directories {
+        for partition in directory.partitions()? {
+            if let Some(first) = found.insert(partition.clone(), directory.path()) {
+                let (first, second) = (first.to_owned(), directory.path().to_owned());
+                return Err(DirectoryError::TwoCopies { partition, first, second });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Notes in each directory that the broker lives under this epoch now. Without a name of the kernel's life the marker
+/// vouches for nothing, but says that the directory is in use.
+pub(super) fn note_run(directories: &[PathBuf], broker_epoch: BrokerEpoch) -> Result<(), LogError> {
+    let run = RunMarker { broker_epoch, boot_id: boot_id().unwrap_or_default() };
+    directories.iter().try_for_each(|directory| run.write(&OsDisk, directory))
+}
+
+/// Notes in each directory that everything has been flushed and nothing will change any more.
+pub(super) fn note_clean_stop(directories: &[PathBuf], broker_epoch: BrokerEpoch) -> Result<(), LogError> {
+    let clean = CleanShutdown { broker_epoch };
+    directories.iter().try_for_each(|directory| clean.write(&OsDisk, directory))
 }
 
 /// Names the kernel's present life. `OTTLA_BOOT_ID` replaces it where a power cut is played with processes.

@@ -10,6 +10,7 @@ use crate::controller::{Controller, ControllerConfig, ControllerHandle};
 use super::banner::{Facts, banner};
 use super::bind::{self, Bound};
 use super::broker_role::{BrokerRole, Runners};
+use super::data_directories::DataDirectories;
 use super::data_directory::OwnedDirectory;
 use super::error::NodeError;
 use super::limits;
@@ -79,7 +80,7 @@ async fn live(config: ServerConfig, runners: &Runners) -> Result<Stopped, NodeEr
 struct Node {
     config: ServerConfig,
     web: Web,
-    directories: Directories,
+    directories: DataDirectories,
     controller: Option<ControllerRole>,
     broker: Option<BrokerRole>,
     listeners: Vec<String>,
@@ -102,32 +103,9 @@ impl ControllerRole {
     }
 }
 
-/// The data directories of this process, usually one.
-struct Directories {
-    /// `log.dirs`; where the metadata log lies as well unless it has a directory of its own.
-    log: OwnedDirectory,
-    /// `metadata.log.dir`, where it is another one.
-    metadata: Option<OwnedDirectory>,
-}
-
-impl Directories {
-    fn open(config: &ServerConfig) -> Result<Self, NodeError> {
-        let node = &config.node;
-        let open = |path| OwnedDirectory::open(path, node.node_id, node.cluster_id.as_deref());
-        if node.metadata_log_dir == node.log_dir || !node.roles.controller {
-            return Ok(Self { log: open(&node.log_dir)?, metadata: None });
-        }
-        Ok(Self { log: open(&node.log_dir)?, metadata: Some(open(&node.metadata_log_dir)?) })
-    }
-
-    fn metadata(&mut self) -> &mut OwnedDirectory {
-        self.metadata.as_mut().unwrap_or(&mut self.log)
-    }
-}
-
 impl Node {
     async fn start(config: ServerConfig, runners: &Runners) -> Result<Self, NodeError> {
-        let mut directories = Directories::open(&config)?;
+        let mut directories = DataDirectories::open(&config.node)?;
         let web = Web::start(config.http.as_ref(), runners)?;
         let options = settings::socket_options(&NetworkConfig::resolve(config.layers()));
         let bind = |listener: &Listener| bind::bind(listener, &options);
@@ -137,14 +115,14 @@ impl Node {
         let listeners = bound.iter().map(Bound::advertised).collect();
         let voters = settings::voters(&config, bound_controller.as_ref());
 
-        let mut cluster_id = directories.log.cluster_id().map(str::to_owned);
+        let mut cluster_id = directories.cluster_id().map(str::to_owned);
         let controller = match bound_controller {
             Some(bound) => {
                 let role = start_controller(&config, directories.metadata(), bound, &voters, runners).await?;
                 web.registry.add(role.handle.metrics().clone());
                 web.status.starting("waiting until the voters have formed the quorum");
                 let formed = role.handle.formed().await.map_err(NodeError::ControllerStopped)?;
-                directories.metadata().join_cluster(&formed)?;
+                directories.join_cluster(&formed)?;
                 cluster_id = Some(formed);
                 Some(role)
             }
@@ -153,7 +131,7 @@ impl Node {
         web.status.starting("waiting until the controllers count this broker in");
         let broker = match config.node.roles.broker {
             true => tokio::select! {
-                broker = BrokerRole::start(&config, &mut directories.log, bound, voters, runners) => Some(broker?),
+                broker = BrokerRole::start(&config, &mut directories, bound, voters, runners) => Some(broker?),
                 error = ControllerRole::failed(controller.as_ref()) => return Err(error),
             },
             false => None,
@@ -172,7 +150,7 @@ impl Node {
             listeners: self.listeners.clone(),
             controller: self.controller.as_ref().map(|role| role.address.clone()),
             http: self.web.address.clone(),
-            directory: self.directories.log.path(),
+            directories: self.directories.log().iter().map(OwnedDirectory::path).collect(),
             cluster_id: &self.cluster_id,
         };
         let text = banner(&self.config, &facts);

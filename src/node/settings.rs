@@ -9,11 +9,10 @@ use crate::config::{FollowerConfig, LogConfig, NetworkConfig, ServerConfig, Topi
 use crate::controller::{LeaderBalanceConfig, LivenessLimits, RaftTimes};
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
-use crate::partition::{FetcherConfig, ReplicasConfig};
+use crate::partition::{FetcherConfig, LogDirectory, ReplicasConfig};
 use crate::rpc::metadata::Endpoint;
 
 use super::bind::{Bound, SocketOptions};
-use super::data_directory::OwnedDirectory;
 use super::limits;
 
 /// A snapshot of the metadata is taken after so many log entries.
@@ -92,12 +91,11 @@ pub(super) fn cluster_defaults(config: &ServerConfig) -> ClusterDefaults {
     }
 }
 
-pub(super) fn replicas(config: &ServerConfig, directory: &OwnedDirectory, clean: bool) -> ReplicasConfig {
+pub(super) fn replicas(config: &ServerConfig, log_dirs: Vec<LogDirectory>) -> ReplicasConfig {
     let log = LogConfig::resolve(config.layers());
     ReplicasConfig {
         broker_id: BrokerId(config.node.node_id),
-        log_dirs: vec![directory.path().to_owned()],
-        clean,
+        log_dirs,
         open_files_max: limits::open_log_files_max(),
         recovery_threads: log.recovery_threads,
         retention_interval: log.retention_check_interval,

@@ -71,24 +71,29 @@ impl Replicas {
             };
             partitions.iter().filter(|(t, i, _)| !is_here(t, *i)).map(|(t, i, _)| (*t, *i)).collect()
         };
+        let missing: Vec<(&Arc<TopicImage>, i32, usize)> = {
+            let mut places = self.places();
+            let place = |topic: &TopicImage, index| TopicPartition::new(Arc::clone(&topic.name), index);
+            missing.into_iter().map(|(topic, index)| (topic, index, places.place(&place(topic, index)))).collect()
+        };
         let threads = (self.config.recovery_threads * self.directories.len()).clamp(1, missing.len().max(1));
         let share = missing.len().div_ceil(threads).max(1);
         let opened: Vec<_> = if threads == 1 {
-            missing.iter().map(|(topic, index)| self.open_one(image, topic, *index)).collect()
+            missing.iter().map(|(topic, index, place)| self.open_one(image, topic, *index, *place)).collect()
         } else {
             std::thread::scope(|scope| {
                 let handles: Vec<_> = missing
                     .chunks(share)
                     .map(|chunk| {
-                        let open = || chunk.iter().map(|(t, i)| self.open_one(image, t, *i)).collect::<Vec<_>>();
-                        scope.spawn(open)
+                        scope
+                            .spawn(|| chunk.iter().map(|(t, i, p)| self.open_one(image, t, *i, *p)).collect::<Vec<_>>())
                     })
                     .collect();
                 handles.into_iter().flat_map(|handle| handle.join().expect("opening a log does not panic")).collect()
             })
         };
         let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
-        for ((topic, index), partition) in missing.into_iter().zip(opened) {
+        for ((topic, index, _), partition) in missing.into_iter().zip(opened) {
             let entry = hosted.topics.entry(Arc::clone(&topic.name));
             let here = entry.or_insert_with(|| HostedTopic { id: topic.id, partitions: BTreeMap::new() });
             here.id = topic.id;
@@ -96,9 +101,9 @@ impl Replicas {
         }
     }
 
-    fn open_one(&self, image: &ClusterImage, topic: &TopicImage, index: i32) -> HostedPartition {
+    fn open_one(&self, image: &ClusterImage, topic: &TopicImage, index: i32, directory: usize) -> HostedPartition {
         let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
-        match self.try_open(image, topic, topic_partition.clone()) {
+        match self.try_open(image, topic, topic_partition.clone(), directory) {
             Ok(partition) => partition,
             Err(error) => {
                 tracing::error!(partition = %topic_partition, "the partition stays offline: {error}");
@@ -112,14 +117,13 @@ impl Replicas {
         image: &ClusterImage,
         topic: &TopicImage,
         topic_partition: TopicPartition,
+        directory: usize,
     ) -> Result<HostedPartition, LogError> {
-        let found = self.directories.iter().position(|directory| directory.found.contains(&topic_partition));
-        let directory = found.unwrap_or_else(|| self.emptiest_directory());
         let Some(place) = self.directories.get(directory) else { return Ok(HostedPartition::Offline) };
         let config = Arc::new(self.replica_config(image, &topic.name));
         let now = clock::wall();
         let open = |topic_id: Option<TopicId>| {
-            let (log, clean) = (Arc::clone(&config.log), self.config.clean);
+            let (log, clean) = (Arc::clone(&config.log), place.clean);
             PartitionLog::open(&place.log, topic_partition.clone(), topic_id, log, clean, now)
         };
         let (log, report) = match open(Some(topic.id)) {
@@ -142,11 +146,6 @@ impl Replicas {
 
     fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
         broker_layers(image, self.config.broker_id, &self.config.settings).replica_config(image, topic)
-    }
-
-    fn emptiest_directory(&self) -> usize {
-        let partitions = |at: &usize| self.snapshot(|directory| directory == *at).len();
-        if self.directories.len() == 1 { 0 } else { (0..self.directories.len()).min_by_key(partitions).unwrap_or(0) }
     }
 
     /// Leads, follows or rests as the partition's state says; `followers` gets whom it fetches from when that changes.
@@ -261,26 +260,32 @@ impl Replicas {
             self.tell(replica, None);
         }
         self.fetchers.point([(Arc::clone(replica), None)]);
-        if let Err(error) = replica.delete(random_id()) {
-            tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
+        match replica.delete(random_id()) {
+            Ok(()) => self.places().remove(replica.topic_partition()),
+            Err(error) => tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}"),
         }
     }
 
     /// Directories of partitions that the metadata does not place here are renamed, never deleted: whoever put them
     /// there may want them back.
     fn set_strays_aside(&self, image: &ClusterImage) {
-        for directory in &self.directories {
-            for stray in directory.found.iter().filter(|found| !self.is_placed_here(image, found)) {
-                let from = directory.log.path().join(stray.to_string());
-                let to = directory.log.path().join(format!("{stray}.{}-stray", random_id()));
-                match directory.log.disk().rename(&from, &to) {
-                    Ok(()) => tracing::warn!(
+        let mut places = self.places();
+        let strays = places.all().filter(|(found, _)| !self.is_placed_here(image, found));
+        let strays: Vec<_> = strays.map(|(stray, at)| (stray.clone(), at)).collect();
+        for (stray, at) in strays {
+            let Some(directory) = self.directories.get(at) else { continue };
+            let from = directory.log.path().join(stray.to_string());
+            let to = directory.log.path().join(format!("{stray}.{}-stray", random_id()));
+            match directory.log.disk().rename(&from, &to) {
+                Ok(()) => {
+                    places.remove(&stray);
+                    tracing::warn!(
                         "{stray} is not placed on this broker any more: its log is kept as {}; remove it when it is \
                          not needed",
                         to.display()
-                    ),
-                    Err(error) => tracing::error!("cannot set {} aside: {error}", from.display()),
+                    );
                 }
+                Err(error) => tracing::error!("cannot set {} aside: {error}", from.display()),
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,6 +28,7 @@ use super::fetchers::Fetchers;
 use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
 use super::metrics::IsrChanges;
+use super::places::Places;
 use super::replica::Replica;
 use super::round_thread::RoundThread;
 use super::suspicions::Suspicions;
@@ -41,10 +42,8 @@ const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
 pub struct ReplicasConfig {
     /// `node.id`.
     pub broker_id: BrokerId,
-    /// `log.dirs`, locked by this process.
-    pub log_dirs: Vec<PathBuf>,
-    /// The last stop was a clean one, so that no log has to be scanned.
-    pub clean: bool,
+    /// `log.dirs`, at least one.
+    pub log_dirs: Vec<LogDirectory>,
     /// Files kept open at a time.
     pub open_files_max: usize,
     /// `num.recovery.threads.per.data.dir`.
@@ -55,6 +54,15 @@ pub struct ReplicasConfig {
     pub replica_lag_time_max_ms: u64,
     /// The configuration this process was started with.
     pub settings: Arc<StaticConfig>,
+}
+
+/// One of `log.dirs`, locked by this process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogDirectory {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The last stop was a clean one, so that no log in it has to be scanned.
+    pub clean: bool,
 }
 
 /// A leadership of a partition that begins (`Some`) or ends (`None`).
@@ -70,6 +78,7 @@ pub struct LeadershipChange {
 pub struct Replicas {
     pub(super) config: ReplicasConfig,
     pub(super) directories: Vec<Directory>,
+    places: Mutex<Places>,
     pub(super) hosted: RwLock<Hosted>,
     pub(super) image: ArcSwap<ClusterImage>,
     pub(super) applied_index: watch::Sender<i64>,
@@ -105,8 +114,8 @@ pub(super) struct Directory {
     pub(super) log: DataDirectory<OsDisk>,
     pub(super) signal: Arc<FlushSignal>,
     pub(super) room: Arc<Room>,
-    /// Partitions that had a directory here at the start.
-    pub(super) found: HashSet<TopicPartition>,
+    /// See [`LogDirectory::clean`].
+    pub(super) clean: bool,
 }
 
 #[derive(Default)]
@@ -143,12 +152,12 @@ impl Replicas {
     /// and the housekeeping thread.
     pub fn open(config: ReplicasConfig) -> Result<Arc<Self>, LogError> {
         let pool = Arc::new(FilePool::new(OsDisk, config.open_files_max));
-        let mut directories = Vec::new();
-        for path in &config.log_dirs {
+        let (mut directories, mut found) = (Vec::new(), Vec::new());
+        for LogDirectory { path, clean } in &config.log_dirs {
             let log = DataDirectory::open(Arc::clone(&pool), path)?;
             log.remove_deleted()?;
-            let found = log.partitions()?.into_iter().collect();
-            directories.push(Directory { log, signal: Arc::default(), room: Arc::default(), found });
+            found.push(log.partitions()?);
+            directories.push(Directory { log, signal: Arc::default(), room: Arc::default(), clean: *clean });
         }
         let (isr_proposals, proposed) = IsrProposalSender::channel();
         let quota = ReplicationQuotaConfig::resolve(Layers::at_start(&config.settings));
@@ -156,6 +165,7 @@ impl Replicas {
         let replicas = Arc::new(Self {
             config,
             directories,
+            places: Mutex::new(Places::new(found)),
             hosted: RwLock::default(),
             image: ArcSwap::default(),
             applied_index: watch::channel(0).0,
@@ -299,6 +309,10 @@ impl Replicas {
                 _ => None,
             })
             .collect()
+    }
+
+    pub(super) fn places(&self) -> MutexGuard<'_, Places> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note_high_watermarks(&self, directory: &DataDirectory<OsDisk>) {

@@ -14,7 +14,7 @@ use crate::rpc::metadata::{
     ConfigRecord, MetadataRecord, PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord, TopicRecord,
 };
 
-use super::{AppendRequest, Isolation, PartitionError, Replica, Replicas, ReplicasConfig};
+use super::{AppendRequest, Isolation, LogDirectory, PartitionError, Replica, Replicas, ReplicasConfig};
 
 pub(super) const ME: i32 = 1;
 
@@ -35,8 +35,7 @@ impl World {
     fn not_started(path: &Path) -> Arc<Replicas> {
         let replicas = Replicas::open(ReplicasConfig {
             broker_id: BrokerId(ME),
-            log_dirs: vec![path.to_owned()],
-            clean: false,
+            log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false }],
             open_files_max: 100,
             recovery_threads: 2,
             retention_interval: std::time::Duration::from_secs(300),

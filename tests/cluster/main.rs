@@ -16,6 +16,7 @@ mod http;
 mod kafka_tools;
 mod kills;
 mod lifecycle;
+mod log_directories;
 mod placement;
 mod probe;
 mod quorum;

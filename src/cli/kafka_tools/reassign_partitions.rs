@@ -14,7 +14,7 @@ use crate::client::admin::{log_dirs, reassignments};
 use crate::model::TopicPartition;
 
 const ACTIONS: [&str; 5] = ["generate", "execute", "verify", "cancel", "list"];
-const NO_DIRECTORIES: &str = "a broker keeps all of its partitions in one directory";
+const NO_DIRECTORIES: &str = "replicas do not move between directories";
 const RUN_VERIFY: &str =
     "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.";
 

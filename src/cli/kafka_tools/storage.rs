@@ -4,7 +4,7 @@
 //! nothing else, so that images and scripts that format first keep working; the cluster id it is given is the one that
 //! the node will start with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::failure::Failure;
 use super::options::{Given, Opt, Served, Style, SubCommand, Tool};
@@ -102,17 +102,18 @@ fn config(given: &Given) -> Result<ServerConfig, Failure> {
     loaded.and_then(ServerConfig::resolve).map_err(|error: ConfigError| Failure::said(error.to_string()))
 }
 
-/// The data directories, each once.
+/// The data directories, each once, that of the metadata log first.
 fn directories(config: &ServerConfig) -> Vec<&Path> {
-    let (log, metadata) = (config.node.log_dir.as_path(), config.node.metadata_log_dir.as_path());
-    if log == metadata { vec![log] } else { vec![metadata, log] }
+    let metadata = config.node.metadata_log_dir.as_deref();
+    let others = config.node.log_dirs.iter().map(PathBuf::as_path).filter(|path| Some(*path) != metadata);
+    metadata.into_iter().chain(others).collect()
 }
 
 fn format(given: &Given) -> Result<(), Failure> {
     let config = config(given)?;
     let cluster_id = given.value("cluster-id").unwrap_or_default();
     let mut formatted = 0;
-    for path in directories(&config) {
+    for (at, path) in directories(&config).into_iter().enumerate() {
         let refused = |error: &dyn std::fmt::Display| Failure::said(error.to_string());
         let present = look_into_directory(path).map_err(|error| refused(&error))?;
         let is_of_a_cluster = present.is_some_and(|identity| identity.cluster_id.is_some());
@@ -126,7 +127,8 @@ fn format(given: &Given) -> Result<(), Failure> {
         lay_out_directory(path, config.node.node_id, cluster_id).map_err(|error| refused(&error))?;
         if !is_of_a_cluster {
             formatted += 1;
-            say!("Formatting metadata directory {}.", path.display());
+            let kind = if at == 0 { "metadata" } else { "data" };
+            say!("Formatting {kind} directory {}.", path.display());
         }
     }
     if formatted == 0 {

@@ -10,10 +10,10 @@ keys! {
     List "log.dirs" = null; high, stand_ins(&[("log.dir", 1)]), in_force;
     /// Log directories that get no new partitions.
     List "cordoned.log.dirs" = "";
-        per_broker, refused("Cordoning takes effect with several log directories, which are not served yet.");
+        per_broker, refused("New partitions go to the directory with the fewest; none can be kept from getting some.");
     /// How long a broker may keep a failed log directory to itself before it stops, in milliseconds.
     Long "log.dir.failure.timeout.ms" = "30000";
-        at_least(1), low, accepted("A broker whose only log directory fails stops at once.");
+        at_least(1), low, accepted("A broker with a failed log directory stops at once.");
     /// A segment that would grow beyond this many bytes is closed and a new one begun.
     Int "log.segment.bytes" = "1073741824"; at_least(1_048_576), high, cluster_wide, in_force;
     /// A segment older than this many milliseconds is closed even when it is not full.
@@ -110,7 +110,7 @@ keys! {
     Int "num.recovery.threads.per.data.dir" = "2"; at_least(1), high, in_force;
     /// Number of threads that move replicas between log directories.
     Int "num.replica.alter.log.dirs.threads" = null;
-        high, accepted("There is one log directory, so no replica moves between them.");
+        high, accepted("Replicas do not move between log directories.");
     /// A partition forgets an idempotent producer that has been silent for this many milliseconds.
     Int "producer.id.expiration.ms" = "86400000"; at_least(1), low, cluster_wide, in_force;
     /// How often partitions look for producers to forget, in milliseconds.
