@@ -6,7 +6,7 @@ use super::options::{
 };
 use super::session::{connect, run_async, say};
 use crate::client::{ClusterError, Target};
-use crate::protocol::{DescribeClusterRequest, DescribeClusterResponse};
+use crate::protocol::{DescribeClusterRequest, DescribeClusterResponse, UnregisterBrokerRequest};
 
 const SERVER: Opt = BOOTSTRAP_SERVER.short('b');
 const CONTROLLER: Opt = BOOTSTRAP_CONTROLLER.short('C');
@@ -28,7 +28,7 @@ pub(super) static TOOL: Tool = Tool {
             name: "unregister",
             about: "Forgets a broker.",
             options: &[SERVER, CONTROLLER, CONFIG, COMMAND_CONFIG, Opt::value("id", "id", "The broker.").short('i')],
-            served: Served::No("Ottla's controllers keep a broker's registration"),
+            served: Served::Yes,
         },
         SubCommand {
             name: "list-endpoints",
@@ -52,25 +52,50 @@ fn run(given: &Given) -> Result<(), Failure> {
             given.error("one of the arguments --bootstrap-server/-b --bootstrap-controller/-C is required".to_owned())
         );
     }
-    let lists = given.command.is_some_and(|command| command.name == "list-endpoints");
-    let fenced = lists && given.has("include-fenced-brokers");
-    let cluster = run_async(async {
+    match given.command.map(|command| command.name) {
+        Some("unregister") => unregister(given),
+        Some("list-endpoints") => describe(given, given.has("include-fenced-brokers")).map(|cluster| list(&cluster)),
+        _ => describe(given, false).map(|cluster| tell_id(&cluster.cluster_id)),
+    }
+}
+
+fn describe(given: &Given, include_fenced_brokers: bool) -> Result<DescribeClusterResponse, Failure> {
+    run_async(async {
         let client = &mut connect(given).await?;
-        let request = DescribeClusterRequest { endpoint_type: 1, include_fenced_brokers: fenced, ..Default::default() };
+        let request = DescribeClusterRequest { endpoint_type: 1, include_fenced_brokers, ..Default::default() };
         let response = client.ask(&Target::Any, &request, |response| response.error_code).await?;
         if response.error_code.is_error() {
             return Err(ClusterError::refused("the cluster", response.error_code, response.error_message).into());
         }
         Ok(response)
+    })
+}
+
+fn unregister(given: &Given) -> Result<(), Failure> {
+    let Some(told) = given.value("id") else { return Err(given.error("argument --id/-i is required".to_owned())) };
+    let Ok(broker_id) = told.parse() else {
+        return Err(given.error(format!("argument --id/-i: could not convert '{told}' to Integer")));
+    };
+    run_async(async {
+        let client = &mut connect(given).await?;
+        let request = UnregisterBrokerRequest { broker_id };
+        let response = client.ask(&Target::Any, &request, |response| response.error_code).await?;
+        if response.error_code.is_error() {
+            let what = format!("broker {broker_id}");
+            return Err(ClusterError::refused(&what, response.error_code, response.error_message).into());
+        }
+        Ok(())
     })?;
-    if lists {
-        list(&cluster);
-    } else if cluster.cluster_id.is_empty() {
+    say!("Broker {broker_id} is no longer registered.");
+    Ok(())
+}
+
+fn tell_id(cluster_id: &str) {
+    if cluster_id.is_empty() {
         say!("No cluster ID found. The Kafka version is probably too old.");
     } else {
-        say!("Cluster ID: {}", cluster.cluster_id);
+        say!("Cluster ID: {cluster_id}");
     }
-    Ok(())
 }
 
 fn list(cluster: &DescribeClusterResponse) {
