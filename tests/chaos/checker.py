@@ -73,6 +73,7 @@ class Index:
         self.replicas = collections.defaultdict(dict)
         self.faults = []
         self.deaths = []
+        self.reborn = []
         self.confessions = []  # (client's place, time, what)
         self.count = 0
         self.run = {}
@@ -207,6 +208,9 @@ class Index:
     def _fault(self, event):
         self.faults.append(event)
 
+    def _reborn(self, event):
+        self.reborn.append(event)
+
     def _died(self, event):
         self.deaths.append(event)
 
@@ -217,7 +221,8 @@ class Index:
 def check(index):
     """All violations that an indexed history shows."""
     checks = (corrupt, inconsistent, lost, lost_after_reading, duplicated, reordered, out_of_real_time, nonmonotonic,
-              skipped, aborted_read, half_transaction, went_back, truncated, unfinished, divergent)
+              skipped, aborted_read, half_transaction, went_back, truncated, unfinished, divergent,
+              resurrected)
     return [violation for each in checks for violation in each(index)]
 
 
@@ -411,6 +416,13 @@ def unfinished(index):
     """F3: once the faults are over, every partition can be read to its end."""
     for tp in sorted(set(index.tps) - index.ends.keys()):
         yield Violation("unfinished", tp, "could not be read to its end after all faults had ended")
+
+
+def resurrected(index):
+    """A20: a topic that is created again under its name has nothing of the one that was deleted."""
+    for event in index.reborn:
+        if first := event["lives"].get("first"):
+            yield Violation("resurrected", event["topic"], f"{first} records are of the topic that was deleted")
 
 
 def divergent(index):

@@ -10,18 +10,18 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import socket
 import subprocess
 import threading
 import time
 
+import rig
+from rig import run
+
 CLIENT_PORT, CONTROLLER_PORT = 9092, 9093
-DISK_BYTES = 3 << 29
-
-
-def run(*command, **options):
-    return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
+SMALL_DISK_BYTES = 3 << 29
 
 
 class Loopback:
@@ -63,6 +63,8 @@ class Links:
 
     def __init__(self, nodes):
         self._nodes = nodes
+        # What is mounted and unmounted here is so in the nodes' name spaces too: none keeps a disk without power alive.
+        run("mount", "--make-rshared", "/")
         os.makedirs("/run/netns", exist_ok=True)
         run("mount", "-t", "tmpfs", "tmpfs", "/run/netns")
         run("ip", "link", "set", "lo", "up")
@@ -106,15 +108,17 @@ class Links:
 
 
 class Cluster:
-    """Combined nodes, numbered from 1 on."""
+    """Combined nodes, numbered from 1 on, and a guest: a broker that joins them and leaves again."""
 
     patience = 1  # Times as long as usual for the cluster to be whole.
     hidden = ("KAFKA_", "OTTLA_")  # What nodes are not to see of the environment.
+    has_rig = True  # Whether disks lose power, syncs fail, clocks jump, and a guest comes.
 
     def __init__(self, binary, home, nodes, private, settings):
         self.binary, self.home = str(binary), pathlib.Path(home)
         self.nodes = list(range(1, nodes + 1))
-        self.network = (Links if private else Loopback)(self.nodes)
+        self.guest = nodes + 1
+        self.network = (Links if private else Loopback)([*self.nodes, self.guest])
         self.settings = settings
         self._processes = {}
         self._stopped = set()
@@ -122,10 +126,26 @@ class Cluster:
         self._lock = threading.RLock()  # Over which process is a node's: several threads start and end them.
         self._dead = []  # (node, exit code) of those that ended by themselves and were not told yet
         self.small_disk = nodes if private else None
-        for node in self.nodes:
+        self._disks, self._injections, self._boots = {}, {}, {}
+        for node in [*self.nodes, self.guest]:
             self.data(node).mkdir(parents=True)
         if self.small_disk:
-            run("mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(self.data(self.small_disk)))
+            run("mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_BYTES}", "tmpfs", str(self.data(self.small_disk)))
+        if private and self.has_rig:
+            self._build_rig()
+
+    def _build_rig(self):
+        try:
+            library = rig.build_library(self.home)
+            for node in self.nodes:
+                if node != self.small_disk:
+                    self._disks[node] = rig.Disk(self.home / f"node-{node}" / "disk.img", self.data(node))
+        except (OSError, subprocess.CalledProcessError) as failure:
+            print(f"no power is cut, no sync fails, no clock jumps: that needs cc, mkfs.ext4 and loop devices: {failure}",
+                  flush=True)
+        else:
+            self._injections = {node: rig.Injection(library, self.home / f"node-{node}" / "faults")
+                                for node in self.nodes}
 
     def data(self, node):
         return self.home / f"node-{node}" / "data"
@@ -145,6 +165,10 @@ class Cluster:
 
     def _spawn(self, node):
         clean = {name: value for name, value in os.environ.items() if not name.startswith(self.hidden)}
+        if node in self._injections:
+            clean |= self._injections[node].environment
+        if node in self._boots:
+            clean["OTTLA_BOOT_ID"] = f"boot-{self._boots[node]}"
         with open(self.log(node), "a") as log:
             return subprocess.Popen(
                 [*self.network.command(node), *self._command(node)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -153,10 +177,12 @@ class Cluster:
     def _command(self, node):
         host = self.network.host(node)
         voters = ",".join(f"{each}@{self.network.host(each)}:{CONTROLLER_PORT}" for each in self.nodes)
+        client, controller = f"PLAINTEXT://{host}:{CLIENT_PORT}", f"CONTROLLER://{host}:{CONTROLLER_PORT}"
+        is_guest = node == self.guest
         settings = {
             "node.id": node,
-            "process.roles": "broker,controller",
-            "listeners": f"PLAINTEXT://{host}:{CLIENT_PORT},CONTROLLER://{host}:{CONTROLLER_PORT}",
+            "process.roles": "broker" if is_guest else "broker,controller",
+            "listeners": client if is_guest else f"{client},{controller}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": voters,
             "log.dirs": self.data(node),
@@ -194,13 +220,58 @@ class Cluster:
         if self.is_up(node):
             self._processes[node].send_signal(signal.SIGCONT)
 
+    def can_lose_power(self, node):
+        return node in self._disks
+
+    def cut_power(self, node):
+        """Ends a node, and what it had not synced is gone. False when it does not run."""
+        with self._lock:
+            if not self.is_up(node) or node in self._ending or node in self._stopped:
+                return False
+            self._ending.add(node)
+            process = self._processes[node]
+        self._disks[node].cut_power(process)
+        with self._lock:
+            self._boots[node] = self._boots.get(node, 0) + 1  # The machine's next life has another name.
+            self._ending.discard(node)
+            del self._processes[node]
+        return True
+
+    def injection(self, node):
+        """What can be done to a node from within; None where nothing can."""
+        return self._injections.get(node)
+
+    def admit_guest(self, moves):
+        """Starts the guest and gives it replicas. True when it has been asked to take them."""
+        self.start(self.guest)
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            if self.reassign(moves):
+                return True
+            time.sleep(0.5)
+        return False
+
+    def dismiss_guest(self):
+        """Ends the guest, whose replicas have been taken away, and strikes it off. True when that was done."""
+        self.stop(self.guest)
+        if not self._tool("kafka-cluster", "unregister", "--id", str(self.guest)):
+            return False
+        shutil.rmtree(self.data(self.guest))
+        self.data(self.guest).mkdir()
+        return True
+
+    def has_guest(self):
+        """Whether the guest is registered, as far as anybody tells."""
+        status = self.status()
+        return not status or any(broker["broker"] == self.guest for broker in status["brokers"])
+
     def wipe(self, node):
         """Removes all that a node which is down has on disk."""
         run("find", str(self.data(node)), "-mindepth", "1", "-delete")
 
     def fill_disk(self):
         """Leaves the small disk without a free block, as far as nobody frees one."""
-        size, piece = 0, DISK_BYTES
+        size, piece = 0, SMALL_DISK_BYTES
         with open(self.data(self.small_disk) / "filling", "wb") as filling:
             while piece >= 4096:
                 try:
@@ -237,11 +308,11 @@ class Cluster:
     def is_whole(self):
         """Every broker is there and every replica in sync."""
         status = self.status()
-        return bool(status) and len(status["brokers"]) == len(self.nodes) and not any(status["problems"].values())
+        return bool(status) and len(status["brokers"]) >= len(self.nodes) and not any(status["problems"].values())
 
     def reassign(self, moves):
         """Moves partitions with the tool that administrators use. True when the move was begun."""
-        plan = self.home / "moves.json"
+        plan = self.home / f"moves-{threading.get_ident()}.json"
         plan.write_text(json.dumps({"version": 1, "partitions": moves}))
         options = ("--execute", "--additional", "--reassignment-json-file", str(plan))
         return self._tool("kafka-reassign-partitions", *options)
@@ -250,8 +321,10 @@ class Cluster:
         return self._tool("kafka-leader-election", "--election-type", "preferred", "--all-topic-partitions")
 
     def heal(self):
-        """Ends all faults: links, pauses, the full disk; starts every node."""
+        """Ends all faults: links, pauses, the full disk, failing syncs, wrong clocks; starts every node."""
         self.network.heal()
+        for injection in self._injections.values():
+            injection.heal()
         if self.small_disk:
             self.free_disk()
         for node in self.nodes:
@@ -271,7 +344,7 @@ class Cluster:
 
     def stop_all(self):
         """Ends all nodes in order, all at the same time."""
-        for node in self.nodes:
+        for node in [*self.nodes, self.guest]:
             self.resume(node)
         running = [process for process in self._processes.values() if process.poll() is None]
         for process in running:
@@ -303,7 +376,7 @@ class Cluster:
             self._dead.append((node, process.returncode))
 
     def _tool(self, name, *arguments):
-        command = [self.binary, "tools", "run", name, "--bootstrap-server", self.bootstrap(), *arguments]
+        command = [self.binary, "tools", "run", name, *arguments, "--bootstrap-server", self.bootstrap()]
         try:
             return subprocess.run(command, capture_output=True, timeout=20).returncode == 0
         except subprocess.TimeoutExpired:

@@ -19,6 +19,7 @@ known to have happened, `fail` when it is known not to have happened, and `info`
     fault      invoke|ok|fail  id, kind, nodes      begins, is healed, could not be done
     died       info    node, code     a node ended that nobody ended
     admin      invoke|ok|info  what
+    reborn     ok      topic, acknowledged, lives {life: records}     what a topic that was created again holds
 
 A record whose payload does not match its hash, or that is none of ours, stands as [offset, null, what it was].
 """

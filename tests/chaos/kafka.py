@@ -19,6 +19,7 @@ class KafkaCluster(Cluster):
 
     patience = 10  # A virtual machine starts slowly beside others.
     hidden = ("KAFKA_OPTS",)
+    has_rig = False  # The rig's parts are made for Ottla's nodes.
 
     def __init__(self, home, nodes, private, settings):
         super().__init__(PEER, home, nodes, private, settings | SETTINGS)
@@ -65,7 +66,7 @@ class KafkaCluster(Cluster):
         return int(leader[1]) if leader else None
 
     def _tool(self, name, *arguments):
-        return bool(self._output(name, "--bootstrap-server", self.bootstrap(), *arguments))
+        return bool(self._output(name, *arguments, "--bootstrap-server", self.bootstrap()))
 
     def _output(self, name, *arguments):
         try:

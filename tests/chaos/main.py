@@ -1,6 +1,7 @@
 """One run from the start of the nodes to the verdict; see scripts/chaos for how to call it."""
 
 import argparse
+import functools
 import json
 import os
 import pathlib
@@ -139,12 +140,16 @@ def play(options, cluster, history, settings):
     create_topics(admin, settings)
     clients = start_clients(options, history, bootstrap)
     time.sleep(3)
-    world = nemesis.World(cluster, admin, list(TOPICS), options.seed)
+    rebirth = functools.partial(workload.rebirth, history, admin, bootstrap)
+    world = nemesis.World(cluster, admin, list(TOPICS), options.seed, rebirth)
     only = options.faults and [kind.strip() for kind in options.faults.split(",")]
     enemy = nemesis.Saboteur(world, history) if options.sabotage else nemesis.Nemesis(world, history, only)
     watch = watch_deaths(cluster, history)
     enemy.run(time.monotonic() + options.minutes * 60)
     watch.set()
+    cluster.heal()
+    if cluster.has_rig and cluster.has_guest() and not nemesis.dismiss_guest(world, 60):
+        print("harness: the guest does not leave", flush=True)
     heal(cluster, history, clients)
     for error in [*enemy.errors, *(f"{client.name}: {client.error}" for client in clients if client.error)]:
         print(f"harness: {error}", flush=True)

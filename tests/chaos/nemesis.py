@@ -11,10 +11,10 @@ import time
 FAULTS = {}
 
 
-def fault(kind, seconds=(0.5, 6), cuts=False):
-    """Registers a fault: how long its harm lasts, and whether it needs links that can be cut."""
+def fault(kind, seconds=(0.5, 6), needs="nothing"):
+    """Registers a fault: how long its harm lasts, and whether it needs links that can be cut, or the rig."""
     def register(function):
-        FAULTS[kind] = (function, seconds, cuts)
+        FAULTS[kind] = (function, seconds, needs)
         return function
     return register
 
@@ -22,9 +22,12 @@ def fault(kind, seconds=(0.5, 6), cuts=False):
 class World:
     """What faults see: the cluster, and clients' knowledge of it."""
 
-    def __init__(self, cluster, admin, topics, seed):
+    def __init__(self, cluster, admin, topics, seed, rebirth):
         self.cluster, self.admin, self.topics = cluster, admin, topics
+        self.rebirth = rebirth  # Lets a topic die and live again, see workload.rebirth.
         self.random = random.Random(seed)
+        self.power = threading.Lock()  # Held by the one who looks whether power may be cut, until it is.
+        self.guest = threading.Lock()  # Held by the one who looks after the guest.
 
     def partitions(self):
         """(topic, partition, leader, replicas) as metadata tells."""
@@ -51,6 +54,13 @@ class World:
 
     def any_node(self):
         return self.choose(self.cluster.up())
+
+    def await_whole(self, seconds):
+        """Waits until nothing is missing. False when it takes longer."""
+        deadline = time.monotonic() + seconds
+        while not (whole := self.cluster.is_whole()) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return whole
 
     def choose(self, among):
         return self.random.choice(among) if among else None
@@ -141,7 +151,7 @@ def pause_controller(world):
     yield from pause(world, world.controller())
 
 
-@fault("cut one node off", (1, 10), cuts=True)
+@fault("cut one node off", (1, 10), needs="links")
 def isolate(world):
     alone = world.choose(world.cluster.nodes)
     for other in set(world.cluster.nodes) - {alone}:
@@ -151,7 +161,7 @@ def isolate(world):
     world.cluster.network.heal()
 
 
-@fault("partition", (1, 10), cuts=True)
+@fault("partition", (1, 10), needs="links")
 def partition(world):
     side = world.minority()
     for here in side:
@@ -162,7 +172,7 @@ def partition(world):
     world.cluster.network.heal()
 
 
-@fault("partition one way", (1, 10), cuts=True)
+@fault("partition one way", (1, 10), needs="links")
 def one_way(world):
     source = world.choose(world.cluster.nodes)
     outward = world.random.random() < 0.5
@@ -172,7 +182,7 @@ def one_way(world):
     world.cluster.network.heal()
 
 
-@fault("cut one link", (1, 10), cuts=True)
+@fault("cut one link", (1, 10), needs="links")
 def cut_link(world):
     source, target = world.random.sample(world.cluster.nodes, 2)
     world.cluster.network.cut(source, target)
@@ -181,7 +191,7 @@ def cut_link(world):
     world.cluster.network.heal()
 
 
-@fault("lossy link", (2, 8), cuts=True)
+@fault("lossy link", (2, 8), needs="links")
 def lossy(world):
     node = world.choose(world.cluster.nodes)
     world.cluster.network.lose(node, world.random.choice((0.05, 0.2, 0.5)))
@@ -189,7 +199,7 @@ def lossy(world):
     world.cluster.network.heal()
 
 
-@fault("slow link", (2, 8), cuts=True)
+@fault("slow link", (2, 8), needs="links")
 def slow(world):
     node = world.choose(world.cluster.nodes)
     world.cluster.network.slow_down(node, world.random.choice(("256kbit", "1mbit", "4mbit")))
@@ -197,13 +207,85 @@ def slow(world):
     world.cluster.network.heal()
 
 
-@fault("disk full", (1, 6), cuts=True)
+@fault("disk full", (1, 6), needs="links")
 def disk_full(world):
     node = world.cluster.small_disk
     world.cluster.fill_disk()
     yield (node,)
     world.cluster.free_disk()
     world.cluster.start(node)
+
+
+@fault("power cut", (0.2, 5), needs="rig")
+def power_cut(world):
+    """One node at a time, and only when every replica is in sync: more is not promised without flush.before.ack."""
+    with world.power:
+        if not world.await_whole(20):
+            return
+        node = world.choose([node for node in world.cluster.up() if world.cluster.can_lose_power(node)])
+        if node is None or not world.cluster.cut_power(node):
+            return
+    yield (node,)
+    world.cluster.start(node)
+
+
+@fault("failed syncs", (1, 5), needs="rig")
+def failed_syncs(world):
+    node = world.any_node()
+    if node is not None:
+        world.cluster.injection(node).fail_syncs(world.random.choice((1, 1, 3, 10)))
+        yield (node,)
+        world.cluster.injection(node).heal()
+
+
+@fault("clock jump", (1, 8), needs="rig")
+def clock_jump(world):
+    node = world.any_node()
+    if node is not None:
+        jump = world.random.choice((1, 60, 3600, 86400)) * world.random.choice((-1, 1))
+        world.cluster.injection(node).set_clock(jump)
+        yield (node,)
+        world.cluster.injection(node).heal()
+
+
+@fault("broker joins and leaves", (2, 8), needs="rig")
+def guest(world):
+    cluster = world.cluster
+    some = world.random.sample(known := world.partitions(), min(2, len(known)))
+    moves = [{"topic": topic, "partition": partition_,
+              "replicas": [cluster.guest, *world.random.sample(cluster.nodes, len(replicas) - 1)]}
+             for topic, partition_, _, replicas in some]
+    if moves and world.guest.acquire(blocking=False):
+        try:
+            if cluster.admit_guest(moves):
+                yield (cluster.guest,)
+            dismiss_guest(world, 30)
+        finally:
+            world.guest.release()
+
+
+def dismiss_guest(world, seconds):
+    """Takes the guest's replicas away and strikes it off. Otherwise it stays and False is told."""
+    cluster, deadline = world.cluster, time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        known = world.partitions()
+        moves = [{"topic": topic, "partition": partition_,
+                  "replicas": world.random.sample(cluster.nodes, min(3, len(replicas)))}
+                 for topic, partition_, _, replicas in known if cluster.guest in replicas]
+        if moves:
+            cluster.reassign(moves)
+        elif known and cluster.dismiss_guest():
+            return True
+        time.sleep(1)
+    return False
+
+
+@fault("topic deleted and created again", (0.2, 2))
+def rebirth(world):
+    second_life = world.rebirth()
+    if next(second_life, None):
+        yield ()
+        next(second_life, None)
 
 
 @fault("reassignment", (0.2, 2))
@@ -227,8 +309,8 @@ class Nemesis:
 
     def __init__(self, world, history, only=None):
         self.world, self.history = world, history
-        self.kinds = [kind for kind, (_, _, cuts) in FAULTS.items()
-                      if (world.cluster.network.can_cut or not cuts) and (only is None or kind in only)]
+        can = {"nothing": True, "links": world.cluster.network.can_cut, "rig": world.cluster.injection(1) is not None}
+        self.kinds = [kind for kind, (_, _, needs) in FAULTS.items() if can[needs] and (only is None or kind in only)]
         self.count = 0
         self.errors = []
 
@@ -236,7 +318,7 @@ class Nemesis:
         queue = []
         while time.monotonic() < until:
             strikes = self.world.random.choices((0, 1, 2, 3), (1, 3, 4, 2))[0]
-            if len(queue) < strikes:
+            while len(queue) < strikes:
                 # Each kind comes once before any comes again.
                 queue += self.world.random.sample(self.kinds, len(self.kinds))
             struck = [threading.Thread(target=self._strike, args=(queue.pop(0),)) for _ in range(strikes)]

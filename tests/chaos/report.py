@@ -212,6 +212,7 @@ CLASSES = {
     "half transaction": "a part of a transaction",
     "went back": "a group's committed offset that goes back",
     "divergent": "replicas that differ in a byte",
+    "resurrected": "a record of a deleted topic, in one that was created under its name",
     "unfinished": "a partition that cannot be read to its end after the faults",
 }
 

@@ -121,6 +121,8 @@ BAD = {
     "divergent": [*short(0), *({"t": 9, "type": "ok", "f": "replica", "node": node, "tp": "t-0", "bytes": 1,
                                 "digest": str(node)} for node in (1, 2)), *final(A0)],
     "unfinished": [*short(0), *final(A0)[:1]],
+    "resurrected": [*short(0), *final(A0), {"t": 9, "type": "ok", "f": "reborn", "topic": "reborn-1", "acknowledged": 2,
+                                            "lives": {"first": 1, "second": 2}}],
 }
 
 

@@ -304,6 +304,71 @@ class Administrator(Client):
             self.history.note("info", "admin", what=what, error=str(error))
 
 
+def rebirth(history, admin, bootstrap, records=40):
+    """Writes to a topic, deletes it, and yields; creates it again, writes, and notes what its second life holds.
+
+    Ends without a yield when the cluster does not do as it is told, and without a note when an outcome is unknown."""
+    topic = f"reborn-{time.monotonic_ns()}"
+    try:
+        settle(admin.create_topics([NewTopic(topic, 1, 3)], request_timeout=8))
+        write_some(bootstrap, topic, "first", records)
+        settle(admin.delete_topics([topic], request_timeout=8))
+    except (KafkaException, TimeoutError):
+        return
+    yield topic
+    try:
+        settle(admin.create_topics([NewTopic(topic, 1, 3)], request_timeout=8))
+        acknowledged = write_some(bootstrap, topic, "second", records)
+        lives = read_lives(bootstrap, topic, acknowledged)
+        history.note("ok", "reborn", topic=topic, acknowledged=acknowledged, lives=lives)
+        settle(admin.delete_topics([topic], request_timeout=8))
+    except (KafkaException, TimeoutError) as failure:
+        history.note("info", "admin", what=f"rebirth of {topic}", error=str(failure))
+
+
+def settle(futures):
+    for future in futures.values():
+        future.result(15)
+
+
+def write_some(bootstrap, topic, life, records):
+    """Writes to partition 0; how many of the records were acknowledged."""
+    told = []
+    producer = Producer({"bootstrap.servers": bootstrap, "acks": "all", "message.timeout.ms": 15000, **IMPATIENT})
+    for _ in range(records):
+        producer.produce(topic, life, partition=0, on_delivery=lambda error, _: told.append(error is None))
+    producer.flush(20)
+    return sum(told)
+
+
+def read_lives(bootstrap, topic, wanted, seconds=30):
+    """{life: records} of partition 0 from its beginning on.
+
+    A broker that was cut off may answer for the topic that it knows, so a reading with less than what is wanted of the
+    second life, or with anything of the first, is made again for a while: the last one counts."""
+    deadline = time.monotonic() + seconds
+    while True:
+        lives = read_once(bootstrap, topic, wanted)
+        is_complete = lives["second"] >= wanted
+        if is_complete and not lives["first"]:
+            return lives
+        if time.monotonic() > deadline:
+            if is_complete:
+                return lives
+            raise TimeoutError(f"{dict(lives)} of {wanted} records of {topic} read in {seconds} seconds")
+
+
+def read_once(bootstrap, topic, wanted, seconds=5):
+    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": "reborn", "enable.auto.commit": False,
+                         "auto.offset.reset": "earliest", **IMPATIENT})
+    assign(consumer, {f"{topic}-0": 0})
+    lives, deadline = collections.Counter(), time.monotonic() + seconds
+    while lives["second"] < wanted and time.monotonic() < deadline:
+        lives.update(message.value().decode() for message in consumer.consume(100, 0.2) if not message.error())
+    consumer.close()
+    return lives
+
+
 def ask_committed(history, consumer, client, asked, partitions):
     fields = {"client": client, "group": Member.GROUP, "id": asked}
     history.note("invoke", "committed", **fields)
