@@ -24,8 +24,8 @@ pub enum Event {
     Fault(usize),
     /// The end of a fault that lasts.
     Relief(Relief),
-    /// A replica that a held-up proposal would take into the ISR loses power.
-    Ambush { node: usize, down_ms: u64, tear: u64 },
+    /// A broker ends in the midst of something that it has just begun; with `power`, its disk forgets.
+    Ambush { node: usize, power: bool, down_ms: u64, tear: u64 },
 }
 
 /// What a timer is for.
@@ -89,7 +89,7 @@ impl Ord for Scheduled {
 }
 
 /// What befell the messages.
-pub const MESSAGE_FAULTS: [&str; 13] = [
+pub const MESSAGE_FAULTS: [&str; 17] = [
     "message delayed",
     "message dropped",
     "message duplicated",
@@ -103,6 +103,10 @@ pub const MESSAGE_FAULTS: [&str; 13] = [
     "unsynced write lost at a power loss",
     "message of an earlier life",
     "ambush of a joining replica",
+    "ambush behind a decision or a failed write",
+    "late copy of a message of a transaction",
+    "producer that goes on beside its successor",
+    "request of an earlier generation",
 ];
 
 /// Places in [`MESSAGE_FAULTS`].
@@ -120,6 +124,10 @@ pub mod count {
     pub const UNSYNCED_LOST: usize = 10;
     pub const EARLIER_LIFE: usize = 11;
     pub const AMBUSH: usize = 12;
+    pub const AMBUSH_BEHIND: usize = 13;
+    pub const STRAGGLER: usize = 14;
+    pub const ZOMBIE: usize = 15;
+    pub const STRAY: usize = 16;
 }
 
 /// The world around a node.
@@ -226,6 +234,11 @@ impl Context {
     pub fn send(&mut self, from: Address, to: Address, message: Message) {
         let lives = (self.life_of(from), self.life_of(to));
         let (source, target) = (from.place(), to.place());
+        if message.may_straggle() && self.ghosts.per_mille(self.rates.straggler_per_mille) {
+            self.message_faults[count::STRAGGLER] += 1;
+            let delay = self.ghosts.log_between(10, 5_000);
+            self.schedule(delay, Event::Deliver { from, to, lives, message: message.clone() });
+        }
         if self.cut[source][target] > 0 {
             self.message_faults[count::CUT_OFF] += 1;
             return;
@@ -267,7 +280,16 @@ impl Context {
         let (down_ms, tear) = (self.ghosts.log_between(1, 100), self.ghosts.next());
         let strikes_in_ms = self.ghosts.below(10);
         self.schedule(held_ms, Event::Deliver { from, to: Address::Quorum, lives, message });
-        self.schedule(strikes_in_ms, Event::Ambush { node, down_ms, tear });
+        self.schedule(strikes_in_ms, Event::Ambush { node, power: true, down_ms, tear });
+    }
+
+    /// At the rate of ambushes, a broker is killed soon: what it has just begun stays as it is.
+    pub fn maybe_ambush(&mut self, node: usize) {
+        if self.ghosts.per_mille(self.rates.ambush_per_mille) {
+            self.message_faults[count::AMBUSH_BEHIND] += 1;
+            let (strikes_in_ms, down_ms) = (self.ghosts.log_between(1, 200), self.ghosts.log_between(1, 3_000));
+            self.schedule(strikes_in_ms, Event::Ambush { node, power: false, down_ms, tear: 0 });
+        }
     }
 
     /// A delay of the feed to one node.

@@ -238,4 +238,13 @@ impl Message {
             _ => false,
         }
     }
+
+    /// True for what belongs to a transaction and may come again at any time later: it must do no harm then.
+    pub fn may_straggle(&self) -> bool {
+        match self {
+            Self::Produce { batch, .. } => batch.transactional.is_some(),
+            Self::AddPartition { .. } | Self::EndTransaction { .. } | Self::WriteMarker { .. } => !self.is_fragile(),
+            _ => false,
+        }
+    }
 }

@@ -84,6 +84,10 @@ const MUTANTS: &[(&str, &str)] = &[
     ("stable-before-the-marker-is-committed", "a transaction counts as ended when its marker is appended"),
     ("snapshot-decides-transactions", "after a start, markers that are not committed count as if they were"),
     ("aborted-transactions-not-listed", "readers are not told what was aborted"),
+    // Groups of the consumer protocol (KIP-848).
+    ("stale-member-epoch-commits", "a member's commit counts in partitions that it has given away"),
+    ("partition-of-two-members", "a partition is given to a member while another has it"),
+    ("revocation-not-waited-for", "a member counts as having given up what it was told to give up"),
     // Groups.
     ("commit-of-another-generation", "offsets of a generation that is over are taken in"),
     ("sync-of-another-generation", "a member of a generation that is over gets partitions of the present one"),

@@ -55,8 +55,16 @@ pub struct Rates {
     /// How many of the messages that have outlived their sender's process arrive.
     pub late_per_mille: u64,
     pub ambush_per_mille: u64,
-    /// How often a transactional producer dies, at each look.
+    /// How often a transactional producer or a member of a group dies, at each look.
     pub client_death_per_mille: u64,
+    /// How many messages of transactions come again, much later.
+    pub straggler_per_mille: u64,
+    /// How many of the transactional producers that were replaced go on all the same.
+    pub zombie_per_mille: u64,
+    /// How often a producer gives up what is under way, at each look.
+    pub impatience_per_mille: u64,
+    /// How often a member of a group sends a request of its last generation, at each look.
+    pub stray_per_mille: u64,
 }
 
 impl Rates {
@@ -65,9 +73,11 @@ impl Rates {
         Self { delay_max_ms: 3, feed_delay_max_ms: 3, commit_delay_max_ms: 2, ..Self::default() }
     }
 
-    fn draw(random: &mut Random) -> Self {
-        let mut sometimes =
-            |chance: u64, max: u64| if random.per_mille(chance) { random.log_between(1, max) } else { 0 };
+    fn draw(random: &mut Random, conduct: &mut Random) -> Self {
+        let draw =
+            |random: &mut Random, chance, max| if random.per_mille(chance) { random.log_between(1, max) } else { 0 };
+        let mut sometimes = |chance: u64, max: u64| draw(random, chance, max);
+        let mut at_times = |chance: u64, max: u64| draw(conduct, chance, max);
         Self {
             delay_max_ms: 1 + sometimes(900, 60),
             drop_per_mille: sometimes(500, 150),
@@ -82,7 +92,11 @@ impl Rates {
             torn_per_mille: sometimes(700, 1000),
             late_per_mille: sometimes(500, 1000),
             ambush_per_mille: sometimes(400, 500),
-            client_death_per_mille: sometimes(600, 60),
+            client_death_per_mille: sometimes(600, 200),
+            straggler_per_mille: at_times(500, 600),
+            zombie_per_mille: 10 * at_times(800, 100),
+            impatience_per_mille: at_times(500, 100),
+            stray_per_mille: at_times(600, 200),
         }
     }
 }
@@ -100,6 +114,7 @@ impl Swarm {
         };
         let session_timeout_ms = random.log_between(200, 3_000);
         let mut durability = Random::stream(seed, "power");
+        let mut conduct = Random::stream(seed, "conduct");
         let mut swarm = Self {
             flush_before_ack: durability.per_mille(crate::number("SIM_FLUSH_BEFORE_ACK").unwrap_or(0)),
             commit_delay_ms: durability.log_between(1, 300),
@@ -119,13 +134,17 @@ impl Swarm {
             consumers: random.between(1, 2) as usize,
             send_interval_ms: random.log_between(2, 200),
             in_flight_max: random.between(1, 5) as usize,
-            rates: Rates::draw(&mut random),
+            rates: Rates::draw(&mut random, &mut conduct),
             value_bytes: if random.per_mille(600) { 24 } else { random.log_between(24, 2_000) },
             transactional_producers: random.below(4).saturating_sub(1) as usize,
             transaction_timeout_ms: random.log_between(300, 10_000),
             group_members: if random.per_mille(600) { 0 } else { random.between(2, 3) as usize },
             group_session_timeout_ms: random.log_between(300, 5_000),
         };
+        // A transaction or a group of one partition shows little.
+        if conduct.per_mille(500) && swarm.transactional_producers + swarm.group_members > 0 {
+            swarm.partitions = 2;
+        }
         // Who waits for an acknowledgement waits longer than the two syncs that it takes: retries of what is merely
         // not on disk yet would be all that a cluster gets done.
         swarm.commit_delay_ms = swarm.commit_delay_ms.min(swarm.request_timeout_ms / 5);

@@ -213,8 +213,8 @@ impl World {
             Event::Fault(_) => {}
             Event::Relief(relief) if !self.ctx.healing => self.relieve(relief),
             Event::Relief(_) => {}
-            Event::Ambush { node, down_ms, tear } if !self.ctx.healing => {
-                self.brokers[node].crash_for(true, tear, down_ms, &mut self.ctx);
+            Event::Ambush { node, power, down_ms, tear } if !self.ctx.healing => {
+                self.brokers[node].crash_for(power, tear, down_ms, &mut self.ctx);
             }
             Event::Ambush { .. } => {}
         }

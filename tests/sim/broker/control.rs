@@ -237,6 +237,7 @@ impl Broker {
         let entries = replica.entries()?;
         ctx.note(|| format!("broker {} opens {index}: {} records, {report:?}", me.id, entries.len()));
         ctx.oracle.opened(self.node, index, me.broker_epoch.0, entries, report.cut.is_some());
+        ctx.oracle.flushed(self.node, index, replica.recovery_point());
         ctx.oracle.high_watermark(self.node, index, replica.high_watermark());
         Ok(replica)
     }

@@ -190,6 +190,7 @@ impl Broker {
             Err(error) if error.is_out_of_space() && self.disk_fault => {
                 self.disk_fault = false;
                 ctx.oracle.arm(self.node, false);
+                ctx.maybe_ambush(self.node);
                 Ok(())
             }
             outcome => outcome,

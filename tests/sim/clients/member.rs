@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla::group::Reply;
+use ottla::group::{Reply, SyncReply};
 use ottla::model::{ErrorCode, Offset};
 
 use super::{find_leader, send_interval};
 use crate::broker::Broker;
-use crate::context::{Context, Timer};
+use crate::context::{Context, Timer, count};
 use crate::message::{Address, GroupAnswer, GroupAsk, Message};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -38,13 +38,14 @@ pub struct Member {
     generation: i32,
     state: State,
     request: Option<(u64, Asked)>,
-    pub committed: u64,
+    /// Requests of its last generation that are under way, as of a thread that has not heard of the present one.
+    strays: BTreeMap<u64, i32>,
 }
 
 impl Member {
     pub fn new(address: Address) -> Self {
         let (member_id, request) = (String::new(), None);
-        Self { address, member_id, generation: -1, state: State::Joining, request, committed: 0 }
+        Self { address, member_id, generation: -1, state: State::Joining, request, strays: BTreeMap::new() }
     }
 
     /// The generation it lives in, with the partitions it owns.
@@ -62,10 +63,31 @@ impl Member {
         if !ctx.healing && ctx.random.per_mille(ctx.rates.client_death_per_mille / 4) {
             self.begin_anew();
         }
+        if !ctx.healing && ctx.random.per_mille(ctx.rates.stray_per_mille) {
+            self.stray(brokers, ctx);
+        }
         if self.request.is_none() {
             let (asked, ask) = self.next(ctx);
             self.ask(asked, ask, brokers, ctx);
         }
+    }
+
+    /// A commit of its last generation, or the question what it owns there: neither may have an effect in this one.
+    fn stray(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        let State::Owning(positions) = &self.state else { return };
+        let (member_id, generation) = (self.member_id.clone(), self.generation - 1);
+        let ask = match positions.keys().next() {
+            Some(&partition) if ctx.random.per_mille(500) => {
+                let offset = ctx.random.below(100) as Offset;
+                GroupAsk::Commit { member_id, generation, partition, offset }
+            }
+            _ => GroupAsk::Sync { member_id, generation, assignments: Vec::new() },
+        };
+        let Some((leader, _)) = find_leader(ctx.swarm.group_partition(), brokers, ctx) else { return };
+        let request = ctx.next_request();
+        self.strays.insert(request, generation);
+        ctx.message_faults[count::STRAY] += 1;
+        ctx.send(self.address, Address::Broker(leader), Message::Group { request, ask });
     }
 
     fn begin_anew(&mut self) {
@@ -86,7 +108,7 @@ impl Member {
                 (Asked::Join, GroupAsk::Join { member_id, random_id })
             }
             State::Syncing { members } => {
-                let assignments = assign(members, ctx.swarm.partitions);
+                let assignments = assign(members, generation, ctx.swarm.partitions);
                 (Asked::Sync, GroupAsk::Sync { member_id, generation, assignments })
             }
             State::Owning(positions) => {
@@ -123,6 +145,14 @@ impl Member {
     }
 
     pub fn on_answer(&mut self, request: u64, answer: GroupAnswer, ctx: &mut Context) {
+        if let Some(generation) = self.strays.remove(&request) {
+            if let GroupAnswer::Machine(Reply::Sync(reply)) = answer
+                && reply.error == ErrorCode::None
+            {
+                ctx.oracle.owns(self.address.place(), generation, &partitions_of(&reply));
+            }
+            return;
+        }
         let Some((_, asked)) = self.request.take_if(|(open, _)| *open == request) else { return };
         match (asked, answer) {
             (_, GroupAnswer::Failed(error)) => self.on_error(error),
@@ -140,7 +170,7 @@ impl Member {
             }
             (Asked::Sync, GroupAnswer::Machine(Reply::Sync(reply))) => match reply.error {
                 ErrorCode::None => {
-                    let partitions: Vec<i32> = reply.assignment.iter().map(|partition| i32::from(*partition)).collect();
+                    let partitions = partitions_of(&reply);
                     ctx.oracle.owns(self.address.place(), self.generation, &partitions);
                     self.state = State::Owning(partitions.into_iter().map(|partition| (partition, None)).collect());
                 }
@@ -154,7 +184,6 @@ impl Member {
             }
             (Asked::Commit(partition, offset), GroupAnswer::Committed) => {
                 ctx.oracle.commit_told(self.generation, partition, offset);
-                self.committed += 1;
                 if let State::Owning(positions) = &mut self.state {
                     positions.insert(partition, Some(offset));
                 }
@@ -176,9 +205,14 @@ impl Member {
     }
 }
 
-/// Every partition to one member, in turn.
-fn assign(members: &[String], partitions: i32) -> Vec<(String, Bytes)> {
-    let of = |at: usize| (0..partitions as usize).filter(move |partition| partition % members.len() == at);
+fn partitions_of(reply: &SyncReply) -> Vec<i32> {
+    reply.assignment.iter().map(|partition| i32::from(*partition)).collect()
+}
+
+/// Every partition to one member, in turn, and to another one in each generation.
+fn assign(members: &[String], generation: i32, partitions: i32) -> Vec<(String, Bytes)> {
+    let turn = |partition: usize| (partition + generation as usize) % members.len().max(1);
+    let of = |at: usize| (0..partitions as usize).filter(move |partition| turn(*partition) == at);
     let assignment = |at: usize| of(at).map(|partition| partition as u8).collect::<Vec<u8>>();
     members.iter().enumerate().map(|(at, member)| (member.clone(), Bytes::from(assignment(at)))).collect()
 }

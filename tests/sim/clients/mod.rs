@@ -5,6 +5,7 @@ mod consumer;
 mod member;
 mod producer;
 mod transactional;
+mod transactional_id;
 
 use ottla::model::{ErrorCode, ProducerEpoch, ProducerId};
 use ottla::record::{BatchBuilder, BatchHeader};
@@ -16,11 +17,11 @@ use crate::message::{Address, Message, ProducedBatch, Transactional};
 use consumer::Consumer;
 use member::Member;
 use producer::Producer;
-use transactional::TransactionalProducer;
+use transactional_id::TransactionalId;
 
 pub enum Client {
     Producer(Producer),
-    Transactional(TransactionalProducer),
+    Transactional(TransactionalId),
     Consumer(Consumer),
     Member(Member),
 }
@@ -72,7 +73,7 @@ impl Client {
             add(ctx, &|address, partition, ctx| Client::Producer(Producer::new(address, partition, false, ctx)));
         }
         for _ in 0..swarm.transactional_producers {
-            add(ctx, &|address, _, ctx| Client::Transactional(TransactionalProducer::new(address, ctx)));
+            add(ctx, &|address, _, ctx| Client::Transactional(TransactionalId::new(address, ctx)));
         }
         for number in 0..swarm.consumers {
             // Where there are transactions, one of two readers asks for committed records alone.
@@ -107,10 +108,10 @@ impl Client {
                 producer.on_answer(request, error, base_offset, brokers, ctx);
             }
             (Client::Transactional(producer), Message::ProduceReply { request, error, base_offset }) => {
-                producer.on_produced(request, error, base_offset, ctx);
+                producer.on_produced(request, error, base_offset, brokers, ctx);
             }
             (Client::Transactional(producer), Message::TransactionReply { request, answer }) => {
-                producer.on_answer(request, answer, ctx);
+                producer.on_answer(request, answer, brokers, ctx);
             }
             (Client::Member(member), Message::GroupReply { request, answer }) => {
                 member.on_answer(request, answer, ctx);

@@ -24,8 +24,8 @@ struct InFlight {
 pub struct Producer {
     address: Address,
     partition: i32,
-    /// Its id and the next sequence number; `None` without idempotence.
-    idempotent: Option<(i64, i32)>,
+    /// Its id, epoch and next sequence number; `None` without idempotence.
+    idempotent: Option<(i64, i16, i32)>,
     acks: i16,
     window: VecDeque<InFlight>,
     /// Something failed: one batch at a time, from the oldest on, until all are settled.
@@ -41,7 +41,7 @@ impl Producer {
         Self {
             address,
             partition,
-            idempotent: idempotent.then(|| (ctx.next_request() as i64, 0)),
+            idempotent: idempotent.then(|| (ctx.next_request() as i64, 0, 0)),
             acks: if idempotent || ctx.random.per_mille(600) { -1 } else { 1 },
             window: VecDeque::new(),
             retrying: false,
@@ -54,6 +54,10 @@ impl Producer {
     pub fn on_send(&mut self, brokers: &[Broker], ctx: &mut Context) {
         let pause = ctx.random.between(1, 2 * send_interval(ctx));
         ctx.timer(self.address, pause, Timer::Send);
+        let is_impatient = self.idempotent.is_some() && !self.window.is_empty() && !ctx.healing;
+        if is_impatient && ctx.random.per_mille(ctx.rates.impatience_per_mille) {
+            self.begin_anew(); // A delivery timeout, however short.
+        }
         // A new producer's first batch goes alone: a leader that knows nothing of a producer takes any sequence.
         let in_flight_max = if self.acked_any { ctx.swarm.in_flight_max } else { 1 };
         if self.retrying {
@@ -64,9 +68,9 @@ impl Producer {
         }
         let (counter, count) = (ctx.next_request(), ctx.random.between(1, 3));
         let client = self.address.place() as u64;
-        let by = self.idempotent.map(|(id, sequence)| (id, 0, sequence));
+        let by = self.idempotent;
         let batch = build((client, counter), count, by, None, ctx.swarm.value_bytes);
-        if let Some((_, sequence)) = &mut self.idempotent {
+        if let Some((.., sequence)) = &mut self.idempotent {
             *sequence += count as i32;
         }
         ctx.oracle.produced(self.partition, &batch.header());
@@ -118,7 +122,7 @@ impl Producer {
                 self.begin_retry(at, brokers, ctx);
             }
             // Only a leader that is one no more can say so, and it does: its log lacks what its successor has.
-            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::InvalidProducerEpoch => self.begin_anew(ctx),
+            ErrorCode::OutOfOrderSequenceNumber | ErrorCode::InvalidProducerEpoch => self.begin_anew(),
             // In the log, but so long ago that nobody remembers where.
             ErrorCode::DuplicateSequenceNumber => self.settle(at, None, ctx),
             _ if self.idempotent.is_some() => self.begin_retry(at, brokers, ctx),
@@ -142,13 +146,13 @@ impl Producer {
         self.retrying &= !self.window.is_empty();
     }
 
-    /// Whatever is in flight stays unknown, and the next records get a new id.
-    fn begin_anew(&mut self, ctx: &mut Context) {
+    /// Whatever is in flight stays unknown, and the next records get a new epoch (KIP-360).
+    fn begin_anew(&mut self) {
         self.window.clear();
         self.retrying = false;
         self.acked_any = false;
-        if self.idempotent.is_some() {
-            self.idempotent = Some((ctx.next_request() as i64, 0));
+        if let Some((_, epoch, sequence)) = &mut self.idempotent {
+            (*epoch, *sequence) = (*epoch + 1, 0);
         }
     }
 
@@ -158,7 +162,7 @@ impl Producer {
         self.window[at].request = None;
         let too_old = self.window[at].since + 40 * ctx.swarm.request_timeout_ms < ctx.now && !ctx.healing;
         if too_old {
-            return self.begin_anew(ctx); // The delivery timeout.
+            return self.begin_anew(); // The delivery timeout.
         }
         if at == 0 && ctx.random.per_mille(300) {
             self.send_oldest(brokers, ctx);

@@ -8,7 +8,7 @@ use ottla::model::{ErrorCode, Offset};
 use ottla::record::TransactionResult;
 use ottla::transaction::{Producer, TransactionVersion};
 
-use super::{build, find_leader, send_interval};
+use super::{build, find_leader};
 use crate::broker::Broker;
 use crate::context::{Context, Timer};
 use crate::message::{Address, Message, ProducedBatch, Transactional};
@@ -30,6 +30,7 @@ enum State {
     Ending(TransactionResult),
 }
 
+#[derive(Clone)]
 pub struct TransactionalProducer {
     address: Address,
     /// Names the transactional id.
@@ -48,7 +49,6 @@ pub struct TransactionalProducer {
     request: Option<u64>,
     /// A batch has an unknown outcome: version 1 needs another epoch after that.
     unknown: bool,
-    pub acked: u64,
 }
 
 impl TransactionalProducer {
@@ -67,7 +67,6 @@ impl TransactionalProducer {
             batch: None,
             request: None,
             unknown: false,
-            acked: 0,
         }
     }
 
@@ -76,19 +75,34 @@ impl TransactionalProducer {
         self.state == State::Idle
     }
 
-    pub fn on_send(&mut self, brokers: &[Broker], ctx: &mut Context) {
-        let pause = ctx.random.between(1, 2 * send_interval(ctx));
-        ctx.timer(self.address, pause, Timer::Send);
-        if !ctx.healing && ctx.random.per_mille(ctx.rates.client_death_per_mille) {
-            self.begin_anew(None);
+    /// True when it has to ask for an epoch before it can go on.
+    pub fn is_fenced(&self) -> bool {
+        matches!(self.state, State::Init { .. })
+    }
+
+    /// True while the end of its transaction is under way.
+    pub fn is_ending(&self) -> bool {
+        matches!(self.state, State::Ending(_))
+    }
+
+    /// Does the next thing, unless it waits for an answer.
+    pub fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        if self.awaits_a_batch() && !ctx.healing && ctx.random.per_mille(ctx.rates.impatience_per_mille) {
+            self.request = None;
+            self.give_up();
         }
         if self.request.is_none() {
             self.go_on(brokers, ctx);
         }
     }
 
+    /// True while a batch is under way that its partition's leader may append.
+    fn awaits_a_batch(&self) -> bool {
+        self.request.is_some() && self.batch.as_ref().is_some_and(|(partition, ..)| self.added.contains(partition))
+    }
+
     /// Another instance begins under the same id. What the last one has sent is on its way.
-    fn begin_anew(&mut self, known: Option<Producer>) {
+    pub fn begin_anew(&mut self, known: Option<Producer>) {
         self.state = State::Init { known };
         self.request = None;
         self.batch = None;
@@ -212,7 +226,6 @@ impl TransactionalProducer {
                 }
                 *self.sequences.entry(partition).or_insert(0) += batch.count as i32;
                 self.batch = None;
-                self.acked += 1;
                 if let State::Sending { left } = &mut self.state {
                     *left -= 1;
                 }
@@ -251,6 +264,7 @@ impl TransactionalProducer {
             }
             (State::Ending(result), Ok(producer)) => {
                 ctx.oracle.told_end(self.transaction, result);
+                ctx.oracle.goes_on(producer);
                 self.ended(result, Some(producer));
             }
             (State::Idle, _) => {}

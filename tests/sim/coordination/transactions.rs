@@ -172,6 +172,8 @@ impl Coordinator {
             }
         }
         let mut reply = None;
+        let decides = |effect: &Effect| matches!(effect, Effect::Append(Some(record)) if record.state.is_ending());
+        let decided = effects.iter().any(decides);
         for effect in effects {
             match effect {
                 Effect::NeedProducerId => unreachable!("the event came with a producer id"),
@@ -189,6 +191,9 @@ impl Coordinator {
                 Effect::Reply(answer) => reply = Some(answer),
             }
         }
+        if decided {
+            ctx.maybe_ambush(me.node);
+        }
         if let (Some(asker), Some(answer)) = (asker, reply) {
             self.waiting.push(Waiting { committed: self.host.written, asker, answer });
         }
@@ -205,6 +210,7 @@ impl Coordinator {
     ) -> Result<Result<(), ErrorCode>, LogError> {
         let bytes: Bytes = transaction_state_topic::batch(id, record.as_ref(), me.wall);
         let Some(leader_epoch) = self.host.leader_epoch else { return Ok(Err(ErrorCode::NotCoordinator)) };
+        record.iter().for_each(|record| ctx.oracle.transaction_record(&bytes, id, record));
         let appended = replica.append_internal(bytes, leader_epoch, me, ctx);
         if appended.is_err() {
             self.host.reload(replica);

@@ -41,6 +41,18 @@ impl Oracle {
         self.records_acked += count as u64;
     }
 
+    /// A leader says that a producer's batch is out of order. One that lies in its log is not: it is a duplicate (B1).
+    pub fn out_of_order(&mut self, node: usize, partition: i32, crc: u32) {
+        let place = self.shadows[node][partition as usize].entries.iter().position(|entry| entry.crc == crc);
+        check!(
+            self,
+            "B1",
+            place.is_none(),
+            "broker {} calls batch {crc:08x} out of order, which lies in its log at {partition}:{place:?}",
+            node + 1
+        );
+    }
+
     /// A producer's only attempt was refused with a promise that nothing was written.
     pub fn refused(&mut self, crc: u32) {
         let appended = self.produced.get_mut(&crc).is_some_and(|produced| {

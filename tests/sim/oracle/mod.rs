@@ -58,7 +58,7 @@ pub struct Violation {
 }
 
 /// The checks, by the invariants' names. Each must have been made in a run of many seeds.
-pub const CHECKS: [(&str, &str); 33] = [
+pub const CHECKS: [(&str, &str); 34] = [
     ("A1", "an acknowledged record is committed where it was acknowledged"),
     ("A2", "one value per committed offset, in the leader's log and for every reader"),
     ("A3", "one content per offset and leader epoch, above the high watermark too"),
@@ -83,6 +83,7 @@ pub const CHECKS: [(&str, &str); 33] = [
     ("B4", "no record of a transaction behind its end"),
     ("B5", "once healed, no transaction stays open"),
     ("B6", "nothing of a producer's earlier epoch after a later one has begun"),
+    ("B7", "a transaction's end is committed before its markers are written, and stands"),
     ("B8", "a producer hears of one end of its transaction"),
     ("C1", "an acknowledged commit of an offset is committed"),
     ("C2", "commits of the current generation alone"),
@@ -99,6 +100,8 @@ pub const CHECKS: [(&str, &str); 33] = [
 struct Shadow {
     entries: Vec<Entry>,
     high_watermark: Offset,
+    /// How far it has been synced.
+    flushed: Offset,
     /// The broker epoch of the life that opened it; −1 while it is closed.
     broker_epoch: i64,
     /// The epoch of the life that opened it last.
@@ -135,6 +138,8 @@ pub struct Oracle {
     produced: HashMap<u32, Produced>,
     /// The last committed sequence number, by producer id, its epoch, and partition.
     sequences: HashMap<(i64, i16, i32), i32>,
+    /// The epoch of a producer's last committed batch, by producer id and partition.
+    epochs: HashMap<(i64, i32), i16>,
     transactions: Transactions,
     groups: Groups,
     highest_acked: Vec<Offset>,
@@ -153,6 +158,8 @@ pub struct Oracle {
     pub unclean_elections: u64,
     min_isr: usize,
     lag_time_max_ms: u64,
+    /// Records count when they are on the disk (`flush.before.ack`).
+    flush_before_ack: bool,
 }
 
 impl Oracle {
@@ -170,6 +177,7 @@ impl Oracle {
             leaders: HashMap::new(),
             produced: HashMap::new(),
             sequences: HashMap::new(),
+            epochs: HashMap::new(),
             transactions: Transactions::default(),
             groups: Groups::default(),
             highest_acked: vec![-1; partitions],
@@ -183,6 +191,7 @@ impl Oracle {
             unclean_elections: 0,
             min_isr: swarm.min_isr as usize,
             lag_time_max_ms: swarm.lag_time_max_ms,
+            flush_before_ack: swarm.flush_before_ack,
         }
     }
 

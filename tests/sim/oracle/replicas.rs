@@ -144,11 +144,17 @@ impl Oracle {
         *shadow = Shadow { broker_epoch: -1, last_epoch: shadow.last_epoch, given_up, ..Shadow::default() };
     }
 
+    /// A replica has synced its log up to `offset`.
+    pub fn flushed(&mut self, node: usize, partition: i32, offset: Offset) {
+        self.shadows[node][partition as usize].flushed = offset;
+    }
+
     /// A replica truncated its log.
     pub fn truncated(&mut self, node: usize, partition: i32, end: Offset) {
         let committed = &self.committed[partition as usize];
         let shadow = &mut self.shadows[node][partition as usize];
         let gone: Vec<Entry> = shadow.entries.drain((end as usize).min(shadow.entries.len())..).collect();
+        shadow.flushed = shadow.flushed.min(end);
         let lost = (end as usize..).zip(&gone).find(|(at, entry)| committed.get(*at) == Some(*entry)).map(|(at, _)| at);
         check!(
             self,
@@ -234,13 +240,14 @@ impl Oracle {
             !shadow.unknown
                 && shadow.given_up.is_none_or(|epoch| epoch <= leader.leader_epoch())
                 && !self.lost_tail[node_of(member)][partition as usize]
-                && shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
+                && (shadow.entries.get(..high_watermark as usize) != own.get(..high_watermark as usize)
+                    || self.flush_before_ack && shadow.flushed < high_watermark)
         });
         check!(
             self,
             "A5",
             lacking.is_none(),
-            "leader {} of {partition} commits up to {high_watermark}, which {lacking:?} of its ISR {maximal:?} does not hold",
+            "leader {} of {partition} commits up to {high_watermark}, which {lacking:?} of its ISR {maximal:?} does not hold, or not on its disk",
             node + 1
         );
         self.check_quorum_superset(node, partition, leader, &maximal);
@@ -286,6 +293,13 @@ impl Oracle {
                     "B1",
                     sequence == last + 1,
                     "producer {id} has sequence number {sequence} of epoch {epoch} after {last} at {partition}:{offset}"
+                );
+                let newest = self.epochs.insert((id, partition), epoch).unwrap_or(epoch);
+                check!(
+                    self,
+                    "B6",
+                    epoch >= newest,
+                    "a batch of producer {id} in epoch {epoch} lies behind one of epoch {newest} at {partition}:{offset}"
                 );
             }
         }

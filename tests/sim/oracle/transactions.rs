@@ -3,10 +3,10 @@
 //! A transaction is known by a number of its own, which every batch of it carries in the oracle's books. Its outcome is
 //! what the first committed marker behind its records says; everything else has to agree with that.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ottla::record::TransactionResult;
-use ottla::transaction::Producer;
+use ottla::transaction::{Producer, TransactionRecord, TransactionState};
 
 use super::*;
 
@@ -37,6 +37,14 @@ pub struct Transactions {
     appended_at: HashMap<u32, u64>,
     /// From when on a producer id has been in at least this epoch: steps and epoch, by producer id.
     fenced: HashMap<i64, Vec<(u64, i16)>>,
+    /// What a coordinator's batch says, by its CRC: the transactional id and its new state.
+    states: HashMap<u32, (String, Producer, TransactionState)>,
+    /// The last committed state of each transactional id.
+    committed_states: HashMap<String, TransactionState>,
+    /// Ends that are committed: the producer's id, the epoch of its markers, and what they say.
+    decisions: HashSet<(i64, i16, bool)>,
+    /// The highest epoch that anybody was told to go on in, by producer id.
+    told_epochs: HashMap<i64, i16>,
     pub committed: u64,
     pub aborted: u64,
 }
@@ -58,13 +66,31 @@ impl Oracle {
     /// A marker is about to be appended.
     pub fn marker(&mut self, partition: i32, header: &BatchHeader, result: TransactionResult) {
         self.internal(partition, header);
+        let decision = (header.producer_id.0, header.producer_epoch.0, result == TransactionResult::Commit);
+        let decided = self.transactions.decisions.contains(&decision);
+        check!(self, "B7", decided, "a marker for {decision:?} is written to {partition}, which nobody has decided");
         let marker = Marker { producer_id: header.producer_id.0, result };
         self.transactions.markers.insert(header.crc, marker);
     }
 
-    /// A producer begins in this epoch: nothing of an earlier one may be appended from now on (B6).
+    /// A producer begins in this epoch, which nobody else has: nothing of an earlier one may be appended from now on (B6).
     pub fn initialised(&mut self, producer: Producer, step: u64) {
+        let Producer { id, epoch } = producer;
+        let before = self.transactions.told_epochs.get(&id.0).copied();
+        check!(
+            self,
+            "B6",
+            before.is_none_or(|before| before < epoch.0),
+            "producer {id} begins in epoch {epoch}, but somebody was told epoch {before:?} before"
+        );
+        self.goes_on(producer);
         self.transactions.fenced.entry(producer.id.0).or_default().push((step, producer.epoch.0));
+    }
+
+    /// A producer was told to go on in this epoch.
+    pub fn goes_on(&mut self, producer: Producer) {
+        let told = self.transactions.told_epochs.entry(producer.id.0).or_insert(producer.epoch.0);
+        *told = (*told).max(producer.epoch.0);
     }
 
     /// A producer was told that its transaction ended like this (B8).
@@ -80,6 +106,29 @@ impl Oracle {
         );
     }
 
+    /// A coordinator is about to append a new state of a transactional id.
+    pub fn transaction_record(&mut self, bytes: &[u8], id: &str, record: &TransactionRecord) {
+        let header = BatchHeader::parse(bytes).expect("a batch begins with its header");
+        let producer = Producer { id: record.producer_id, epoch: record.producer_epoch };
+        self.transactions.states.insert(header.crc, (id.to_owned(), producer, record.state));
+    }
+
+    /// A state is committed: one that ends a transaction is followed by its completion alone (B7).
+    fn commit_state(&mut self, id: String, producer: Producer, state: TransactionState) {
+        let books = &mut self.transactions;
+        let before = books.committed_states.insert(id.clone(), state);
+        if state.is_ending() {
+            let commits = state == TransactionState::PrepareCommit;
+            books.decisions.insert((producer.id.0, producer.epoch.0, commits));
+        }
+        let stands = match before {
+            Some(TransactionState::PrepareCommit) => state == TransactionState::CompleteCommit,
+            Some(TransactionState::PrepareAbort) => state == TransactionState::CompleteAbort,
+            _ => true,
+        };
+        check!(self, "B7", stands, "{id} was {before:?} and is {state} now");
+    }
+
     /// A leader appended a batch at this step.
     pub fn note_append(&mut self, crc: u32, step: u64) {
         self.transactions.appended_at.entry(crc).or_insert(step);
@@ -89,6 +138,9 @@ impl Oracle {
     pub(super) fn commit_entry(&mut self, partition: i32, offset: Offset, entry: Entry) {
         if let Some(marker) = self.transactions.markers.get(&entry.crc).copied() {
             return self.commit_marker(partition, offset, marker);
+        }
+        if let Some((id, producer, state)) = self.transactions.states.get(&entry.crc).cloned() {
+            return self.commit_state(id, producer, state);
         }
         let Some(&transaction) = self.transactions.of_batch.get(&entry.crc) else { return };
         let Some(&Produced { producer: (id, epoch, _), .. }) = self.produced.get(&entry.crc) else { return };

@@ -11,7 +11,7 @@ impl Replica {
         }
         let next = follower.next_fetch(&follower_log(&self.log));
         let to = Address::Broker(node_of(follower.leader()));
-        let flushed = self.flushed_offset(ctx);
+        let flushed = self.flushed_offset(me, ctx);
         if flushed.is_some_and(|flushed| flushed < next.fetch_offset) {
             // It is asked for once what came before is on disk.
             return self.want_on_disk(me, ctx);

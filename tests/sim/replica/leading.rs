@@ -38,6 +38,9 @@ impl Replica {
             Ok(Err(error)) => Ok(error),
             Err(error) => Err(error),
         };
+        if matches!(refused, Ok(ErrorCode::OutOfOrderSequenceNumber)) {
+            ctx.oracle.out_of_order(me.node, self.partition, batch.crc);
+        }
         let code = *refused.as_ref().unwrap_or(&ErrorCode::KafkaStorageError);
         reply_produce(me, client, request, code, -1, ctx);
         refused.map(|_| ())

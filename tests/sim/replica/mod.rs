@@ -194,7 +194,7 @@ impl Replica {
         self.leave_role(me, ctx);
         self.log.assign_leader_epoch_start(start.leader_epoch)?;
         let (log_end_offset, high_watermark) = (self.log.log_end_offset(), self.high_watermark);
-        let flushed_offset = self.flushed_offset(ctx);
+        let flushed_offset = self.flushed_offset(me, ctx);
         let start = LeaderStart { log_end_offset, high_watermark, flushed_offset, ..start };
         let (epoch, partition) = (start.leader_epoch, self.partition);
         ctx.note(|| format!("broker {} leads {partition} in epoch {epoch} from {}", me.id, start.log_end_offset));
@@ -207,8 +207,10 @@ impl Replica {
     }
 
     /// How far the log is on disk, where that counts.
-    fn flushed_offset(&self, ctx: &Context) -> Option<Offset> {
-        ctx.swarm.flush_before_ack.then(|| self.log.recovery_point())
+    fn flushed_offset(&self, me: &Me, ctx: &mut Context) -> Option<Offset> {
+        let flushed_offset = self.log.recovery_point();
+        ctx.oracle.flushed(me.node, self.partition, flushed_offset);
+        ctx.swarm.flush_before_ack.then_some(flushed_offset)
     }
 
     fn want_on_disk(&mut self, me: &Me, ctx: &mut Context) {
@@ -224,6 +226,7 @@ impl Replica {
         self.sync_wanted = false;
         self.log.sync()?;
         let flushed_offset = self.log.recovery_point();
+        ctx.oracle.flushed(me.node, self.partition, flushed_offset);
         match &mut self.role {
             Role::Leading { machine, .. } => {
                 let effect = machine.on_flushed(flushed_offset);

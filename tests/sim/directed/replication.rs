@@ -1,42 +1,11 @@
-//! Histories that random faults hardly ever make, played by hand on the machines themselves.
-//!
-//! Each ends with what must hold. They are tests of their own, and the checks of those planted mistakes that need
-//! exactly this history to do harm.
+//! Histories of a leader and its followers.
 
 use std::collections::BTreeSet;
 
 use ottla::model::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset, PartitionEpoch};
 use ottla::replication::{Effect, FollowerFetch, IsrMember, IsrProposal, Leader, LeaderStart};
 
-/// What must hold, or a sentence that says what does not.
-type Verdict = Result<(), String>;
-
-/// A history, and the planted mistake that it finds.
-pub struct Script {
-    pub mutant: &'static str,
-    pub invariant: &'static str,
-    pub name: &'static str,
-    pub play: fn() -> Verdict,
-}
-
-pub const SCRIPTS: &[Script] = &[
-    Script {
-        mutant: "refusal-matched-without-id",
-        invariant: "A8",
-        name: "a refusal that comes twice",
-        play: a_refusal_that_comes_twice,
-    },
-    Script {
-        mutant: "fetch-of-an-earlier-life-counts",
-        invariant: "A5",
-        name: "a fetch that outlives its process",
-        play: a_fetch_that_outlives_its_process,
-    },
-];
-
-fn must(holds: bool, otherwise: &str) -> Verdict {
-    if holds { Ok(()) } else { Err(otherwise.to_owned()) }
-}
+use super::{Verdict, must};
 
 fn ids(ids: &[i32]) -> BTreeSet<BrokerId> {
     ids.iter().copied().map(BrokerId).collect()
@@ -74,7 +43,7 @@ fn fetch(leader: &mut Leader, id: i32, broker_epoch: i64, offset: Offset, eligib
 
 /// The controller refuses a proposal and its retry, because the follower is fenced. The second refusal comes when the
 /// follower is back and proposed again: that proposal may be accepted, so its member counts.
-fn a_refusal_that_comes_twice() -> Verdict {
+pub fn a_refusal_that_comes_twice() -> Verdict {
     let mut leader = leader(&[1]);
     let first = fetch(&mut leader, 2, 200, 10, true).ok_or("the follower is not proposed")?;
     leader.on_isr_refused(first.request_id);
@@ -89,7 +58,7 @@ fn a_refusal_that_comes_twice() -> Verdict {
 
 /// A follower acknowledges 10 records, loses power and the last five with it, and is back in the ISR; then a fetch that
 /// its earlier process sent arrives from a buffer.
-fn a_fetch_that_outlives_its_process() -> Verdict {
+pub fn a_fetch_that_outlives_its_process() -> Verdict {
     let mut leader = leader(&[1, 2, 3]);
     fetch(&mut leader, 2, 200, 5, true);
     fetch(&mut leader, 3, 300, 5, true);
@@ -98,13 +67,4 @@ fn a_fetch_that_outlives_its_process() -> Verdict {
     fetch(&mut leader, 3, 300, 10, true);
     fetch(&mut leader, 2, 200, 10, false);
     must(leader.high_watermark() == 5, "what the follower's present life lacks was committed")
-}
-
-#[test]
-fn directed_histories_end_well() {
-    for script in SCRIPTS {
-        if let Err(what) = (script.play)() {
-            panic!("{}: {what} ({}, as `{}` would have it)", script.name, script.invariant, script.mutant);
-        }
-    }
 }

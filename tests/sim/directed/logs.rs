@@ -1,0 +1,125 @@
+//! Histories of one partition's log: producers, markers, and a disk that fails.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla::log::{
+    AppendOutcome, DataDirectory, Disk, Fault, FilePool, LogConfig, PartitionLog, SimDisk, VerificationGuard,
+};
+use ottla::model::{LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition, Wall};
+use ottla::record::{BatchBuilder, BatchHeader, EndTransactionMarker, TransactionResult};
+use ottla::transaction::TransactionVersion;
+
+use super::{Verdict, must};
+
+const DATA: &str = "/data";
+const EPOCH: LeaderEpoch = LeaderEpoch(0);
+const NOW: Wall = Wall(1_700_000_000_000);
+const PRODUCER: ProducerId = ProducerId(7);
+
+fn new_disk() -> SimDisk {
+    let disk = SimDisk::new();
+    disk.create_dir(Path::new(DATA)).expect("a new disk takes a directory");
+    disk
+}
+
+/// Opens the log, and tells whether something had to be cut off.
+fn open(disk: &SimDisk) -> (PartitionLog<SimDisk>, bool) {
+    let pool = Arc::new(FilePool::new(disk.clone(), 20));
+    let directory = DataDirectory::open(pool, Path::new(DATA)).expect("the directory is there");
+    let partition = TopicPartition::new("t", 0);
+    let config = Arc::new(LogConfig::default());
+    let (log, report) = PartitionLog::open(&directory, partition, None, config, false, NOW).expect("the log opens");
+    (log, report.cut.is_some())
+}
+
+fn batch(epoch: i16, sequence: i32, value: &[u8], transactional: bool) -> Vec<u8> {
+    let mut builder = BatchBuilder::new().producer(PRODUCER, ProducerEpoch(epoch), sequence);
+    if transactional {
+        builder = builder.transactional();
+    }
+    builder.append(NOW.0, None, Some(value), &[]);
+    builder.build().to_vec()
+}
+
+fn append(log: &mut PartitionLog<SimDisk>, batch: &[u8], guard: Option<VerificationGuard>) -> Result<bool, String> {
+    let header = BatchHeader::parse(batch).map_err(|error| error.to_string())?;
+    let outcome = log.append_as_leader(batch, &header, EPOCH, guard, NOW).map_err(|error| error.to_string())?;
+    Ok(matches!(outcome, AppendOutcome::Appended(_)))
+}
+
+/// The first batch of a transaction, as the coordinator allows it.
+fn begin(log: &mut PartitionLog<SimDisk>, epoch: i16, sequence: i32) -> Verdict {
+    let guard = log.start_verification(PRODUCER, ProducerEpoch(epoch), NOW);
+    must(append(log, &batch(epoch, sequence, b"first", true), guard)?, "the transaction does not begin")
+}
+
+/// A marker of the producer in this epoch; true when it is appended.
+fn end(
+    log: &mut PartitionLog<SimDisk>,
+    epoch: i16,
+    coordinator_epoch: i32,
+    result: TransactionResult,
+    version: TransactionVersion,
+) -> Result<bool, String> {
+    let marker = EndTransactionMarker { result, coordinator_epoch };
+    let outcome = log.append_marker(marker, (PRODUCER, ProducerEpoch(epoch)), version.level(), EPOCH, NOW);
+    Ok(matches!(outcome.map_err(|error| error.to_string())?, AppendOutcome::Appended(_)))
+}
+
+/// The disk is full in the midst of a long batch. A short one finds room; then the process is killed.
+pub fn a_full_disk_and_a_kill() -> Verdict {
+    let disk = new_disk();
+    let (mut log, _) = open(&disk);
+    must(append(&mut log, &batch(0, 0, b"first", false), None)?, "the first batch is refused")?;
+    disk.fail_at(disk.operations(), Fault::Full);
+    let long = append(&mut log, &batch(0, 1, &[7; 1_000], false), None);
+    must(long.is_err(), "the disk was not full")?;
+    must(append(&mut log, &batch(0, 1, b"short", false), None)?, "nothing can be written any more")?;
+    drop(log);
+    disk.kill();
+    let (log, cut) = open(&disk);
+    must(log.log_end_offset() == 2, "a record is missing after the kill")?;
+    must(!cut, "behind the last batch lies what was never appended: the log passes for a damaged one")
+}
+
+/// In version 1 all transactions of a producer have one epoch. The coordinator that decided to abort the first one is
+/// replaced before it has said so; its successor's marker ends that transaction, and the next begins.
+pub fn a_marker_of_a_deposed_coordinator() -> Verdict {
+    let (mut log, _) = open(&new_disk());
+    begin(&mut log, 0, 0)?;
+    let ended = end(&mut log, 0, 2, TransactionResult::Abort, TransactionVersion::V1)?;
+    must(ended, "the new coordinator's marker is refused")?;
+    begin(&mut log, 0, 1)?;
+    let late = end(&mut log, 0, 1, TransactionResult::Abort, TransactionVersion::V1)?;
+    must(!late, "the deposed coordinator has ended the next transaction")
+}
+
+/// In version 2 the marker has the epoch of the producer's next transaction, which it must not end when it comes again.
+pub fn a_marker_that_comes_twice() -> Verdict {
+    let (mut log, _) = open(&new_disk());
+    begin(&mut log, 0, 0)?;
+    let ended = end(&mut log, 1, 1, TransactionResult::Abort, TransactionVersion::V2)?;
+    must(ended, "the marker is refused")?;
+    begin(&mut log, 1, 0)?;
+    let late = end(&mut log, 1, 1, TransactionResult::Abort, TransactionVersion::V2)?;
+    must(!late, "the end of the last transaction has ended this one")
+}
+
+/// The coordinator confirms a transaction of version 1; before its word arrives, the transaction ends here. The batch
+/// would open another one, which nobody knows of and nobody ends.
+pub fn a_batch_behind_the_end() -> Verdict {
+    let (mut log, _) = open(&new_disk());
+    let guard = log.start_verification(PRODUCER, ProducerEpoch(0), NOW);
+    let ended = end(&mut log, 0, 1, TransactionResult::Abort, TransactionVersion::V1)?;
+    must(ended, "the marker is refused")?;
+    let late = append(&mut log, &batch(0, 0, b"late", true), guard)?;
+    must(!late, "a batch was appended behind the end of its transaction")
+}
+
+/// A producer gave its first batch up and goes on in another epoch (KIP-360); then that first batch arrives.
+pub fn a_batch_of_an_older_epoch() -> Verdict {
+    let (mut log, _) = open(&new_disk());
+    must(append(&mut log, &batch(1, 0, b"new", false), None)?, "the new epoch's batch is refused")?;
+    must(!append(&mut log, &batch(0, 0, b"old", false), None)?, "a batch of an older epoch was appended")
+}

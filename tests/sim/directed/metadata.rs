@@ -1,0 +1,111 @@
+//! Histories of what the controller decides.
+
+use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, uuid_bytes};
+use ottla::model::{BrokerId, Uuid};
+use ottla::rpc::metadata::{
+    AlterPartition, AlterPartitionReassignments, BrokerIds, CreatableTopic, CreateTopics, FenceBroker,
+    InitializeCluster, IsrMember, LeaderRecoveryState, MetadataCommand, PartitionProposal, ReassignablePartition,
+    UnfenceBroker, metadata_command::Kind,
+};
+
+use super::{Verdict, must};
+use crate::quorum::{CLUSTER_ID, TOPIC, broker_id, node_of, register};
+
+const TOPIC_ID: Uuid = Uuid([9; 16]);
+
+/// The metadata log and what it adds up to.
+struct Controller(ClusterImage);
+
+impl Controller {
+    /// Brokers 1 to `brokers`, all active.
+    fn new(brokers: usize) -> Self {
+        let mut controller = Self(ClusterImage::default());
+        controller.decide(Kind::InitializeCluster(InitializeCluster { cluster_id: CLUSTER_ID.into() }));
+        for node in 0..brokers {
+            controller.command(&register(node, node as u64 + 1, -1));
+            let epoch = controller.epoch(node);
+            let unfence =
+                UnfenceBroker { broker_id: broker_id(node).0, broker_epoch: epoch, current_metadata_index: epoch };
+            controller.decide(Kind::UnfenceBroker(unfence));
+        }
+        controller
+    }
+
+    fn epoch(&self, node: usize) -> i64 {
+        self.0.broker(broker_id(node)).expect("it is registered").epoch.0
+    }
+
+    fn decide(&mut self, kind: Kind) {
+        self.command(&MetadataCommand { kind: Some(kind) });
+    }
+
+    fn command(&mut self, command: &MetadataCommand) {
+        let records = {
+            let defaults = ClusterDefaults { min_insync_replicas: 1, ..ClusterDefaults::default() };
+            let mut batch = Batch::new(&self.0, &defaults);
+            batch.decide(command);
+            batch.into_records()
+        };
+        self.0.replay_all(&records).expect("what was decided can be replayed");
+    }
+
+    fn reassign(&mut self, replicas: Option<Vec<i32>>) {
+        let replicas = replicas.map(|ids| BrokerIds { ids });
+        let partitions = vec![ReassignablePartition { topic: TOPIC.to_owned(), partition: 0, replicas }];
+        let reassign = AlterPartitionReassignments { partitions, allow_replication_factor_change: true };
+        self.decide(Kind::AlterPartitionReassignments(reassign));
+    }
+
+    /// The leader has the ISR changed.
+    fn alter_isr(&mut self, leader: usize, nodes: &[usize]) {
+        let Some(now) = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0)) else { return };
+        let member = |&node: &usize| IsrMember { broker_id: broker_id(node).0, broker_epoch: self.epoch(node) };
+        let proposal = PartitionProposal {
+            topic_id: uuid_bytes(TOPIC_ID),
+            partition: 0,
+            leader_epoch: now.leader_epoch.0,
+            partition_epoch: now.partition_epoch.0,
+            isr: nodes.iter().map(member).collect(),
+            leader_recovery_state: LeaderRecoveryState::Recovered.into(),
+        };
+        let alter = AlterPartition {
+            broker_id: broker_id(leader).0,
+            broker_epoch: self.epoch(leader),
+            partitions: vec![proposal],
+        };
+        self.decide(Kind::AlterPartition(alter));
+    }
+
+    /// Replicas that hold everything, as far as the image knows.
+    fn complete(&self) -> Vec<BrokerId> {
+        let partition = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0));
+        partition.into_iter().flat_map(|partition| partition.isr.iter().chain(&partition.elr).copied()).collect()
+    }
+}
+
+/// A partition moves from its only replica to two others. One of them is in sync when the old one falls silent, and
+/// leads on alone; then somebody gives the move up.
+pub fn a_reassignment_given_up_too_late() -> Verdict {
+    let mut controller = Controller::new(3);
+    let topic = CreatableTopic {
+        name: TOPIC.to_owned(),
+        num_partitions: 1,
+        replication_factor: 1,
+        topic_id: uuid_bytes(TOPIC_ID),
+        ..Default::default()
+    };
+    controller.decide(Kind::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false }));
+    let first = controller.complete();
+    must(first.len() == 1, "the topic has no replica")?;
+    let others = (1..=3).filter(|id| BrokerId(*id) != first[0]).collect();
+    let old = node_of(first[0]);
+    controller.reassign(Some(others));
+    let new = (0..3).find(|node| *node != old).unwrap_or(old);
+    controller.alter_isr(old, &[old, new]);
+    must(controller.complete().len() == 2, "the added replica is not taken into the ISR")?;
+    let fence = FenceBroker { broker_id: broker_id(old).0, broker_epoch: controller.epoch(old) };
+    controller.decide(Kind::FenceBroker(fence));
+    must(controller.complete() == [broker_id(new)], "the added replica is not the only complete one")?;
+    controller.reassign(None);
+    must(controller.complete().contains(&broker_id(new)), "the only replica that holds every record is none any more")
+}
