@@ -78,8 +78,11 @@ impl Controller {
 
     /// Replicas that hold everything, as far as the image knows.
     fn complete(&self) -> Vec<BrokerId> {
-        let partition = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0));
-        partition.into_iter().flat_map(|partition| partition.isr.iter().chain(&partition.elr).copied()).collect()
+        let Some(partition) = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0)) else {
+            return Vec::new();
+        };
+        let complete = partition.isr.iter().chain(&partition.elr).copied();
+        complete.filter(|replica| partition.replicas.contains(replica)).collect()
     }
 }
 

@@ -75,18 +75,20 @@ impl Replica {
         me: &Me,
         ctx: &mut Context,
     ) -> Result<(), LogError> {
+        let Role::Following(follower) = &self.role else { return Ok(()) };
+        let told_by = follower.leader_epoch();
         for effect in effects {
             match effect {
                 FollowerEffect::Append => self.append_as_follower(bytes, me, ctx)?,
                 FollowerEffect::TruncateTo { offset } => {
                     ctx.note(|| format!("broker {} truncates {} to {offset}", me.id, self.partition));
                     self.log.truncate_to(offset)?;
-                    ctx.oracle.truncated(me.node, self.partition, self.log.log_end_offset());
+                    ctx.oracle.truncated(me.node, self.partition, self.log.log_end_offset(), told_by);
                 }
                 FollowerEffect::ResetTo { offset } => {
                     ctx.note(|| format!("broker {} resets {} to {offset}", me.id, self.partition));
                     self.log.truncate_fully_and_start_at(offset)?;
-                    ctx.oracle.truncated(me.node, self.partition, offset);
+                    ctx.oracle.truncated(me.node, self.partition, offset, told_by);
                 }
                 FollowerEffect::AdvanceLogStart { offset } => {
                     self.log.advance_log_start_offset(offset)?;
