@@ -285,7 +285,7 @@ impl Context {
 
     /// At the rate of ambushes, a broker is killed soon: what it has just begun stays as it is.
     pub fn maybe_ambush(&mut self, node: usize) {
-        if self.ghosts.per_mille(self.rates.ambush_per_mille) {
+        if self.ghosts.per_mille(self.rates.ambush_behind_per_mille) {
             self.message_faults[count::AMBUSH_BEHIND] += 1;
             let (strikes_in_ms, down_ms) = (self.ghosts.log_between(1, 200), self.ghosts.log_between(1, 3_000));
             self.schedule(strikes_in_ms, Event::Ambush { node, power: false, down_ms, tear: 0 });

@@ -88,7 +88,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("stale-member-epoch-commits", "a member's commit counts in partitions that it has given away"),
     ("partition-of-two-members", "a partition is given to a member while another has it"),
     ("revocation-not-waited-for", "a member counts as having given up what it was told to give up"),
-    // Groups.
+    // Groups of the classic protocol.
     ("commit-of-another-generation", "offsets of a generation that is over are taken in"),
     ("sync-of-another-generation", "a member of a generation that is over gets partitions of the present one"),
     ("generation-not-raised", "a rebalance begins no generation of its own"),
@@ -129,7 +129,8 @@ fn directed(name: &'static str) -> Option<String> {
     found.map(|script| format!("{}, history \"{}\"", script.invariant, script.name))
 }
 
-/// Plants each mistake in turn; `MUTANT` names a single one, `SIM_SEEDS` says how many seeds may be spent on each.
+/// Plants each mistake in turn; `MUTANT` names a single one, `SIM_SEEDS` says how many seeds may be spent on each, and
+/// `MUTANTS_FOUND` how many must be found with so few, if not all.
 #[test]
 fn planted_mistakes_are_found() {
     let seeds = crate::number("SIM_SEEDS").unwrap_or(2_000);
@@ -153,5 +154,7 @@ fn planted_mistakes_are_found() {
         }
     }
     println!("{table}");
-    assert!(survivors.is_empty(), "not found: {survivors:?}");
+    let found = (MUTANTS.len() - survivors.len()) as u64;
+    let enough = crate::number("MUTANTS_FOUND").is_some_and(|enough| found >= enough);
+    assert!(enough || survivors.is_empty(), "not found: {survivors:?}");
 }

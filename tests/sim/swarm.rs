@@ -55,6 +55,8 @@ pub struct Rates {
     /// How many of the messages that have outlived their sender's process arrive.
     pub late_per_mille: u64,
     pub ambush_per_mille: u64,
+    /// How many coordinators are killed behind a decision, and brokers behind a write that found the disk full.
+    pub ambush_behind_per_mille: u64,
     /// How often a transactional producer or a member of a group dies, at each look.
     pub client_death_per_mille: u64,
     /// How many messages of transactions come again, much later.
@@ -93,8 +95,9 @@ impl Rates {
             late_per_mille: sometimes(500, 1000),
             ambush_per_mille: sometimes(400, 500),
             client_death_per_mille: sometimes(600, 200),
+            ambush_behind_per_mille: at_times(600, 500),
             straggler_per_mille: at_times(500, 600),
-            zombie_per_mille: 10 * at_times(800, 100),
+            zombie_per_mille: at_times(800, 9) * 100,
             impatience_per_mille: at_times(500, 100),
             stray_per_mille: at_times(600, 200),
         }

@@ -30,15 +30,15 @@ impl TransactionalId {
     pub fn on_send(&mut self, brokers: &[Broker], ctx: &mut Context) {
         let pause = ctx.random.between(1, 2 * send_interval(ctx));
         ctx.timer(self.address, pause, Timer::Send);
+        self.look(brokers, ctx);
+    }
+
+    fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
         // The end of a transaction is where a death matters most.
         let deadly = if self.current.is_ending() { 20 } else { 1 };
         if !ctx.healing && ctx.random.per_mille(deadly * ctx.rates.client_death_per_mille) {
             self.replace(ctx);
         }
-        self.look(brokers, ctx);
-    }
-
-    fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
         self.zombie.take_if(|zombie| ctx.healing || zombie.is_fenced());
         self.instances().for_each(|instance| instance.look(brokers, ctx));
     }
