@@ -36,10 +36,8 @@ PROTOCOLS = {
         ("librdkafka", {**LIBRDKAFKA, "partition.assignment.strategy": "cooperative-sticky"}),
     "KIP-848, librdkafka": ("librdkafka", {"group.protocol": "consumer"}),
 }
-EVENTS = {"join": "a second member joins, until both own partitions",
-          "kill": "a member is killed, until the other owns all, beyond its session"}
-ROWS = [report.Row(f"{event}, {protocol}", f"{what}; {protocol}", "ms", limit=BUDGET, digits=0)
-        for event, what in EVENTS.items() for protocol in PROTOCOLS]
+EVENTS = {"join": "A second member joins, until both own partitions",
+          "kill": "A member is killed, until the other owns all, beyond its session"}
 
 
 class Member:
@@ -48,17 +46,18 @@ class Member:
     def __init__(self, bootstrap, group, protocol, told):
         client, config = PROTOCOLS[protocol]
         program = pathlib.Path(__file__).with_name("group_member.py")
-        self.owned, self.joined, self._told = [], None, told
+        self.owned, self.joined, self._told = [], None, told  # Owned and joined as of what was last taken from `told`.
         self._process = subprocess.Popen([sys.executable, program, client, bootstrap, group, TOPIC, json.dumps(config)],
                                          text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         threading.Thread(target=self._listen, daemon=True).start()
 
     def _listen(self):
         for line in self._process.stdout:
-            event = json.loads(line)
-            self.joined = self.joined or event["t"]
-            self.owned = event["owned"]
-            self._told.put(event["t"])
+            self._told.put((self, json.loads(line)))
+
+    def take_in(self, event):
+        self.joined = self.joined or event["t"]
+        self.owned = event["owned"]
 
     def join(self):
         self._process.stdin.write("join\n")
@@ -81,15 +80,15 @@ class Group:
 
     def _when(self, reached, seconds=60):
         """The time at which the members told what brought them there."""
-        deadline, last = time.monotonic() + seconds, time.monotonic()
-        while not reached():
+        deadline = time.monotonic() + seconds
+        while True:
             try:
-                last = self._told.get(timeout=max(0.0, deadline - time.monotonic()))
+                member, event = self._told.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise RuntimeError(f"members own {self.first.owned} and {self.second.owned} after {seconds} s") from None
-        while not self._told.empty():
-            last = self._told.get()
-        return last
+            member.take_in(event)
+            if reached():
+                return event["t"]
 
     def measure(self):
         """(milliseconds of the join, milliseconds of the kill beyond the session)"""
@@ -130,6 +129,17 @@ def measure(peer, rounds, folder, results):
                     results.setdefault(f"kill, {protocol}", {}).setdefault(peer, []).append(kill)
 
 
+def table(results):
+    """Milliseconds, a table for each event."""
+    for event, what in EVENTS.items():
+        yield f"**{what}** (ms, budget {BUDGET})"
+        yield ""
+        yield from report.table(["", *(peer.title for peer in nodes.PEERS.values())], (
+            (protocol, *(report.spread(results.get(f"{event}, {protocol}", {}).get(peer, []), 0) for peer in nodes.PEERS))
+            for protocol in PROTOCOLS))
+        yield ""
+
+
 def arguments():
     parser = argparse.ArgumentParser(prog="scripts/rebalance", description=__doc__)
     parser.add_argument("--peers", nargs="+", choices=nodes.PEERS, default=["ottla"], help="in this order (ottla)")
@@ -149,8 +159,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="ottla-rebalance-", dir=options.folder) as folder:
         for peer in options.peers:
             measure(peer, options.rounds, pathlib.Path(folder), results)
-    figures = {name: [found.get("ottla", []), found.get("kafka", [])] for name, found in results.items()}
-    lines = list(report.comparison(ROWS, figures, [nodes.Ottla.title, nodes.Kafka.title]))
+    lines = list(table(results))
     say(*lines, sep="\n")
     if options.write:
         report.replace(options.write, "rebalance", lines)
