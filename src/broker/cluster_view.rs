@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::metadata::{BrokerImage, ClusterImage, PartitionImage};
-use crate::model::{BrokerId, ErrorCode};
+use crate::model::{BrokerId, ErrorCode, TopicId};
 use crate::rpc::metadata::Endpoint;
 
 /// The cluster, seen from one listener.
@@ -31,7 +31,7 @@ pub struct PartitionView {
     pub isr: Vec<i32>,
     /// Those that may lead although they are not in sync (KIP-966).
     pub eligible_leader_replicas: Vec<i32>,
-    /// Those whose broker is fenced or has no such listener.
+    /// Those whose broker is fenced, has no such listener, or has lost the use of its replica.
     pub offline: Vec<i32>,
 }
 
@@ -58,8 +58,12 @@ impl ClusterView {
         self.image.broker(id).is_some_and(|broker| !broker.fenced && broker.endpoint(&self.listener).is_some())
     }
 
+    fn is_offline(&self, id: BrokerId, replica: (TopicId, i32)) -> bool {
+        !self.is_reachable(id) || self.image.broker(id).is_some_and(|broker| broker.offline_replicas.contains(&replica))
+    }
+
     /// A partition's state.
-    pub fn partition(&self, partition: &PartitionImage) -> PartitionView {
+    pub fn partition(&self, topic_id: TopicId, index: i32, partition: &PartitionImage) -> PartitionView {
         let ids = |ids: &[BrokerId]| ids.iter().map(|id| id.0).collect::<Vec<_>>();
         let leader = partition.leader().filter(|leader| !self.suspected.contains(leader));
         PartitionView {
@@ -73,7 +77,12 @@ impl ClusterView {
             replicas: ids(&partition.replicas),
             isr: ids(&partition.isr),
             eligible_leader_replicas: ids(&partition.elr),
-            offline: partition.replicas.iter().filter(|&&id| !self.is_reachable(id)).map(|id| id.0).collect(),
+            offline: ids(&partition
+                .replicas
+                .iter()
+                .copied()
+                .filter(|&id| self.is_offline(id, (topic_id, index)))
+                .collect::<Vec<_>>()),
         }
     }
 }
@@ -143,7 +152,8 @@ pub mod tests {
         let ids = |fenced| view.brokers(fenced).map(|(broker, _)| broker.id.0).collect::<Vec<_>>();
         assert_eq!((ids(false), ids(true)), (vec![1], vec![1, 2]));
         let topic = view.image.topic_by_name("t").unwrap();
-        let partitions: Vec<_> = topic.partitions().map(|(_, partition)| view.partition(partition)).collect();
+        let partitions: Vec<_> =
+            topic.partitions().map(|(index, partition)| view.partition(topic.id, index, partition)).collect();
         let errors: Vec<_> = partitions.iter().map(|partition| partition.error_code).collect();
         assert_eq!(errors, [ErrorCode::None, ErrorCode::ListenerNotFound, ErrorCode::LeaderNotAvailable]);
         let first = PartitionView {
@@ -157,7 +167,7 @@ pub mod tests {
         };
         assert_eq!(partitions[0], first);
         let doubting = ClusterView::new(Arc::clone(&view.image), "PLAINTEXT".into()).doubting([BrokerId(1)].into());
-        let doubted = doubting.partition(topic.partition(0).unwrap());
+        let doubted = doubting.partition(topic.id, 0, topic.partition(0).unwrap());
         let leaderless = PartitionView { error_code: ErrorCode::LeaderNotAvailable, leader_id: -1, ..first };
         assert_eq!(doubted, leaderless);
         let other = ClusterView::new(Arc::clone(&view.image), "OTHER".into());

@@ -406,7 +406,8 @@ fn is_repeatable(command: &MetadataCommand) -> bool {
             | Kind::BeginControlledShutdown(_)
             | Kind::AlterPartition(_)
             | Kind::ElectLeaders(_)
-            | Kind::AllocateProducerIds(_),
+            | Kind::AllocateProducerIds(_)
+            | Kind::ReportOfflineReplicas(_),
         ) => true,
         Some(
             Kind::UnregisterBroker(_)

@@ -11,6 +11,9 @@
 //! Nothing starts as leader, and no Produce is accepted, before the image has applied this broker's own
 //! registration (invariant D7): an ex-leader must not go by metadata from before its restart.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::watch;
 
 use crate::model::BrokerEpoch;
@@ -112,11 +115,12 @@ impl LifecycleState {
 #[derive(Clone)]
 pub struct BrokerLifecycle {
     state: watch::Sender<LifecycleState>,
+    logs_incomplete: Arc<AtomicBool>,
 }
 
 impl BrokerLifecycle {
     pub(super) fn new() -> Self {
-        Self { state: watch::channel(LifecycleState::Starting).0 }
+        Self { state: watch::channel(LifecycleState::Starting).0, logs_incomplete: Arc::default() }
     }
 
     /// Where the broker stands now.
@@ -148,6 +152,15 @@ impl BrokerLifecycle {
     pub async fn running(&self) -> BrokerEpoch {
         let state = self.wait_for(|state| matches!(state, LifecycleState::Running { .. })).await;
         state.broker_epoch().expect("a running broker is registered")
+    }
+
+    /// Some of this broker's logs may have lost records in this life: from now on it registers as one that has.
+    pub fn on_logs_incomplete(&self) {
+        self.logs_incomplete.store(true, Ordering::Release);
+    }
+
+    pub(super) fn logs_incomplete(&self) -> bool {
+        self.logs_incomplete.load(Ordering::Acquire)
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<LifecycleState> {

@@ -259,11 +259,12 @@ impl Registration {
             endpoints: identity.endpoints.clone(),
             rack: identity.rack.clone(),
             features: identity.features.clone(),
-            // A registration within one process follows logs that lost nothing.
+            // A registration within one process follows logs that lost nothing, unless a disk has failed meanwhile.
             previous_broker_epoch: self
                 .lifecycle
                 .broker_epoch()
                 .or(identity.previous_broker_epoch)
+                .filter(|_| !self.lifecycle.logs_incomplete())
                 .map_or(-1, |epoch| epoch.0),
         }
     }

@@ -124,6 +124,8 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: u64,
     /// `replica.lag.time.max.ms`.
     pub replica_lag_time_max_ms: u64,
+    /// `log.dir.failure.timeout.ms`.
+    pub directory_failure_timeout: Duration,
     /// `ottla.log.dir.min.free.bytes`; `None` leaves it to the broker.
     pub min_free_bytes: Option<u64>,
 }
@@ -136,6 +138,7 @@ impl LogConfig {
             recovery_threads: usize::try_from(layers.size("num.recovery.threads.per.data.dir")).unwrap_or(1).max(1),
             producer_id_expiration_ms: layers.size("producer.id.expiration.ms"),
             replica_lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
+            directory_failure_timeout: milliseconds(layers, "log.dir.failure.timeout.ms"),
             min_free_bytes: u64::try_from(layers.long("ottla.log.dir.min.free.bytes")).ok(),
         }
     }

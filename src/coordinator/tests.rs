@@ -179,7 +179,8 @@ impl World {
 fn open_replicas(path: &Path) -> Arc<Replicas> {
     let config = ReplicasConfig {
         broker_id: BrokerId(ME),
-        log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false }],
+        log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false, vital: false }],
+        lost_log_dirs: Vec::new(),
         open_files_max: 100,
         recovery_threads: 1,
         retention_interval: Duration::from_secs(300),

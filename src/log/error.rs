@@ -126,6 +126,19 @@ impl LogError {
         self.is_out_of_space() && !matches!(self, LogError::Io { action: "sync", .. })
     }
 
+    /// True when the disk, or the file system, has failed and not merely refused: what it has taken so far is in doubt.
+    pub fn is_disk_fault(&self) -> bool {
+        use rustix::io::Errno;
+        const FAULTS: &[Errno] = &[Errno::IO, Errno::NXIO, Errno::NODEV, Errno::ROFS, Errno::UCLEAN, Errno::STALE];
+        let LogError::Io { source, .. } = self else { return false };
+        source.raw_os_error().is_some_and(|code| FAULTS.iter().any(|fault| fault.raw_os_error() == code))
+    }
+
+    /// True for a fault of a file or directory in `directory`, or of that itself.
+    pub fn is_below(&self, directory: &Path) -> bool {
+        matches!(self, LogError::Io { path, .. } if path.starts_with(directory))
+    }
+
     /// What a client is answered.
     pub fn error_code(&self) -> ErrorCode {
         match self {

@@ -87,6 +87,11 @@ impl RunMarker {
         write(disk, &directory.join(RUN), &content)
     }
 
+    /// Has it vouch for nothing, durably: the directory stays one that was in use.
+    pub fn invalidate(disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
+        Self { broker_epoch: BrokerEpoch(-1), boot_id: String::new() }.write(disk, directory)
+    }
+
     /// Removes it, durably: after an I/O fault the page cache is not to be trusted. No marker is no error.
     pub fn remove(disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
         remove(disk, directory, RUN)

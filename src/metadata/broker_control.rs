@@ -104,6 +104,7 @@ fn registration_record(
         fenced: true,
         in_controlled_shutdown: false,
         log_whole_since: log_whole_since.0,
+        offline_replicas: Vec::new(),
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use imbl::OrdSet;
+
 use super::record::{uuid_bytes, uuid_from_bytes};
 use super::replay::ReplayError;
-use crate::model::{BrokerEpoch, BrokerId, DirectoryId, Uuid};
-use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature};
+use crate::model::{BrokerEpoch, BrokerId, DirectoryId, TopicId, Uuid};
+use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature, TopicIdPartition};
 
 /// One life of a broker, from its registration record on.
 #[derive(Clone, PartialEq, Debug)]
@@ -31,12 +33,19 @@ pub struct BrokerImage {
     /// The epoch since which its logs have lost nothing. While a life has never been unfenced this may be an earlier
     /// life's: a broker that ends before it has written down its new epoch comes back with that one.
     pub log_whole_since: BrokerEpoch,
+    /// Its replicas that have failed in this life: they lead nothing and are in no ISR.
+    pub offline_replicas: OrdSet<(TopicId, i32)>,
 }
 
 impl BrokerImage {
     /// True when the broker may lead and be in an ISR.
     pub fn is_active(&self) -> bool {
         !self.fenced && !self.in_controlled_shutdown
+    }
+
+    /// True when its replica of that partition may lead and be in the ISR.
+    pub fn is_active_for(&self, topic_id: TopicId, partition: i32) -> bool {
+        self.is_active() && !self.offline_replicas.contains(&(topic_id, partition))
     }
 
     /// True when a life that continues the logs of `earlier` lacks nothing that this one has. Once unfenced, this one
@@ -68,6 +77,7 @@ impl BrokerImage {
             fenced: record.fenced,
             in_controlled_shutdown: record.in_controlled_shutdown,
             log_whole_since: BrokerEpoch(record.log_whole_since),
+            offline_replicas: replica_names(&record.offline_replicas)?,
         })
     }
 
@@ -84,6 +94,23 @@ impl BrokerImage {
             fenced: self.fenced,
             in_controlled_shutdown: self.in_controlled_shutdown,
             log_whole_since: self.log_whole_since.0,
+            offline_replicas: self
+                .offline_replicas
+                .iter()
+                .map(|(topic_id, partition)| TopicIdPartition {
+                    topic_id: uuid_bytes(topic_id.0),
+                    partition: *partition,
+                })
+                .collect(),
         }
     }
+}
+
+/// Replicas as records name them.
+pub(super) fn replica_names(named: &[TopicIdPartition]) -> Result<OrdSet<(TopicId, i32)>, ReplayError> {
+    let name = |named: &TopicIdPartition| {
+        let topic_id = uuid_from_bytes(&named.topic_id).ok_or(ReplayError::InvalidId { field: "topic_id" })?;
+        Ok((TopicId(topic_id), named.partition))
+    };
+    named.iter().map(name).collect()
 }

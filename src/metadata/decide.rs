@@ -11,7 +11,7 @@ use super::draft::{ClusterDefaults, Draft, Refusal};
 use super::image::ClusterImage;
 use super::{
     broker_control, client_quota_control, cluster_control, config_control, election_control, feature_control,
-    isr_control, partition_control, reassignment_control, topic_control,
+    isr_control, offline_control, partition_control, reassignment_control, topic_control,
 };
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
@@ -78,6 +78,7 @@ fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Rep
         Kind::AlterConfigs(command) => Ok(Some(config_control::alter_configs(draft, command))),
         Kind::AllocateProducerIds(command) => cluster_control::allocate_producer_ids(draft, command).map(Some),
         Kind::AlterClientQuotas(command) => client_quota_control::alter(draft, command).map(Some),
+        Kind::ReportOfflineReplicas(command) => offline_control::report(draft, command).map(nothing_to_say),
         Kind::UpdateFeatures(command) => Ok(Some(feature_control::update_features(draft, command))),
     }
 }

@@ -9,6 +9,7 @@
 //! | 1 | the first records |
 //! | 2 | reassignments: replicas that change, and are being added and removed |
 //! | 3 | limits of clients |
+//! | 4 | replicas that are offline while their broker goes on |
 
 use std::collections::BTreeSet;
 
@@ -30,13 +31,16 @@ const REASSIGNMENT_LEVEL: i32 = 2;
 /// The level from which on clients may have limits.
 const CLIENT_QUOTA_LEVEL: i32 = 3;
 
+/// The level from which on single replicas of a broker may be offline.
+const OFFLINE_REPLICAS_LEVEL: i32 = 4;
+
 /// Kafka's: from level 2 on clients may end their transactions with a bump of the epoch (KIP-890).
 const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
 
 /// The features of this version with the levels that it can run at. A broker registers with these.
 pub fn supported_features() -> Vec<SupportedFeature> {
     vec![
-        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: CLIENT_QUOTA_LEVEL },
+        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: OFFLINE_REPLICAS_LEVEL },
         SupportedFeature { name: TRANSACTION_VERSION_FEATURE.to_owned(), min_level: 0, max_level: 2 },
     ]
 }
@@ -91,6 +95,11 @@ fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Re
     if name == VERSION_FEATURE && *level < CLIENT_QUOTA_LEVEL && !draft.image().has_no_client_quotas() {
         return refuse(format!("level {level} knows no limits of clients, and some are set: remove them first"));
     }
+    if name == VERSION_FEATURE && *level < OFFLINE_REPLICAS_LEVEL && has_offline_replicas(draft.image()) {
+        return refuse(format!(
+            "level {level} knows no offline replicas, and some brokers have failed log directories"
+        ));
+    }
     if *level != current {
         draft.add(FeatureLevelRecord { name: name.clone(), level: *level });
     }
@@ -105,6 +114,20 @@ pub(super) fn check_reassignments(image: &ClusterImage) -> Result<(), Refusal> {
 /// The same for limits of clients.
 pub(super) fn check_client_quotas(image: &ClusterImage) -> Result<(), Refusal> {
     check_level(image, CLIENT_QUOTA_LEVEL, "limits of clients can be set")
+}
+
+/// The same for replicas that are offline while their broker goes on.
+pub(super) fn check_offline_replicas(image: &ClusterImage) -> Result<(), Refusal> {
+    check_level(image, OFFLINE_REPLICAS_LEVEL, "a broker can go on without a failed log directory")
+}
+
+/// True when the cluster can be told of replicas that are offline while their broker goes on.
+pub fn knows_offline_replicas(image: &ClusterImage) -> bool {
+    check_offline_replicas(image).is_ok()
+}
+
+fn has_offline_replicas(image: &ClusterImage) -> bool {
+    image.brokers().any(|broker| !broker.offline_replicas.is_empty())
 }
 
 fn check_level(image: &ClusterImage, needed: i32, what: &str) -> Result<(), Refusal> {

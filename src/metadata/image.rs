@@ -105,6 +105,11 @@ impl ClusterImage {
         self.broker(id).is_some_and(|broker| broker.is_active())
     }
 
+    /// True when the broker is active and has not lost the use of its replica of the partition.
+    pub fn is_active_for(&self, id: BrokerId, topic_id: TopicId, partition: i32) -> bool {
+        self.broker(id).is_some_and(|broker| broker.is_active_for(topic_id, partition))
+    }
+
     /// A topic by its id.
     pub fn topic(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
         self.topics.get(&id)

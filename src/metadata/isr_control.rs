@@ -11,7 +11,7 @@
 //! | has an older partition epoch | INVALID_UPDATE_VERSION |
 //! | lacks the leader, or names a broker that is no replica, or one twice | INVALID_REQUEST |
 //! | is RECOVERING with more than the leader, or goes back to RECOVERING | INVALID_REQUEST |
-//! | names a broker that is not active, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA; the partition epoch moves on |
+//! | names a broker that is not active, whose replica is offline, or an earlier life of it (KIP-903) | INELIGIBLE_REPLICA; the partition epoch moves on |
 //! | is accepted, and by completing a reassignment ends the sender's leadership or its epoch | NEW_LEADER_ELECTED |
 
 use std::collections::BTreeSet;
@@ -48,7 +48,7 @@ fn propose(draft: &mut Draft<'_>, sender: BrokerId, proposal: &PartitionProposal
     let isr: Vec<BrokerId> = proposal.isr.iter().map(|member| BrokerId(member.broker_id)).collect();
     check_members(partition, &isr)?;
     let recovery = check_recovery(partition, proposal)?;
-    let eligible = check_eligible(draft.image(), partition, &proposal.isr);
+    let eligible = check_eligible(draft.image(), partition, (topic_id, proposal.partition), &proposal.isr);
     let change = PartitionChange::of(draft, &topic, proposal.partition, partition);
     if let Err(refused) = eligible {
         // The leader does not wait for that member any more. A copy of the proposal that it had sent before must not be
@@ -105,13 +105,18 @@ fn check_recovery(partition: &PartitionImage, proposal: &PartitionProposal) -> R
 /// The epochs are those the leader saw when the member fetched, not those of now: a member that has begun a
 /// new life since may have lost what it had then. A member of the present ISR that has not fetched from this leader
 /// yet comes without one: had it lost anything it would have left the ISR, and the partition epoch would be another.
-fn check_eligible(image: &ClusterImage, partition: &PartitionImage, isr: &[IsrMember]) -> Result<(), ErrorCode> {
+fn check_eligible(
+    image: &ClusterImage,
+    partition: &PartitionImage,
+    (topic_id, index): (TopicId, i32),
+    isr: &[IsrMember],
+) -> Result<(), ErrorCode> {
     let eligible = |member: &IsrMember| {
         let id = BrokerId(member.broker_id);
         let unseen = member.broker_epoch == -1 && partition.isr.contains(&id);
         let unseen = unseen || mutant!("broker-epoch-not-compared");
         let in_that_life = |epoch: BrokerEpoch| unseen || epoch == BrokerEpoch(member.broker_epoch);
-        let active = |broker: &BrokerImage| broker.is_active() || mutant!("inactive-broker-joins");
+        let active = |broker: &BrokerImage| broker.is_active_for(topic_id, index) || mutant!("inactive-broker-joins");
         image.broker(id).is_some_and(|broker| active(broker) && in_that_life(broker.epoch))
     };
     match isr.iter().all(eligible) {

@@ -172,7 +172,7 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
     }
 
     fn clean_leader(&self) -> Option<BrokerId> {
-        let can_lead = |broker: &BrokerId| self.new.isr.contains(broker) && self.draft.image().is_active(*broker);
+        let can_lead = |broker: &BrokerId| self.new.isr.contains(broker) && self.is_active(*broker);
         let preferred = || self.new.preferred_leader().filter(can_lead);
         let present = || self.new.leader().filter(can_lead);
         match self.election {
@@ -191,12 +191,16 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         let nobody_is_complete = self.new.isr.is_empty() && self.new.elr.is_empty();
         let nobody_is_complete = nobody_is_complete || mutant!("last-known-leader-before-its-time");
         let last_known = self.old.leader().unwrap_or(self.old.last_known_leader);
-        (nobody_is_complete && self.draft.image().is_active(last_known)).then_some(last_known)
+        (nobody_is_complete && self.is_active(last_known)).then_some(last_known)
     }
 
     fn first_active(&self, brokers: &[BrokerId]) -> Option<BrokerId> {
-        let may_lead = |id| self.draft.image().is_active(id) || mutant!("inactive-broker-elected");
+        let may_lead = |id| self.is_active(id) || mutant!("inactive-broker-elected");
         brokers.iter().copied().find(|broker| may_lead(*broker))
+    }
+
+    fn is_active(&self, broker: BrokerId) -> bool {
+        self.draft.image().is_active_for(broker, self.topic.id, self.partition)
     }
 
     fn lead_alone(&mut self, leader: BrokerId) {

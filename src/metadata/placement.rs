@@ -161,6 +161,7 @@ mod tests {
                 fenced: *fenced,
                 in_controlled_shutdown: false,
                 log_whole_since: BrokerEpoch(id.into()),
+                offline_replicas: imbl::OrdSet::new(),
             };
             image.brokers.insert(broker.id, Arc::new(broker));
         }

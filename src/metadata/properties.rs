@@ -21,13 +21,18 @@ pub(super) fn check_invariants(image: &ClusterImage, defaults: &ClusterDefaults)
     for topic in image.topics() {
         assert_eq!(image.topic_id(&topic.name), Some(topic.id));
         for (index, partition) in topic.partitions() {
-            check_partition(image, partition, min_isr(image, defaults, topic, partition))
+            check_partition(image, (topic.id, index), partition, min_isr(image, defaults, topic, partition))
                 .unwrap_or_else(|broken| panic!("{}-{index}: {broken}: {partition:?}", topic.name));
         }
     }
 }
 
-fn check_partition(image: &ClusterImage, partition: &PartitionImage, min_isr: usize) -> Result<(), &'static str> {
+fn check_partition(
+    image: &ClusterImage,
+    (topic_id, index): (TopicId, i32),
+    partition: &PartitionImage,
+    min_isr: usize,
+) -> Result<(), &'static str> {
     let PartitionImage { replicas, isr, elr, leader, last_known_leader, adding_replicas, removing_replicas, .. } =
         partition;
     let in_order = |some: &[BrokerId]| {
@@ -42,7 +47,7 @@ fn check_partition(image: &ClusterImage, partition: &PartitionImage, min_isr: us
         (replicas.len() > removing_replicas.len() && replicas.len() > adding_replicas.len(), "both assignments"),
         (in_order(elr), "the ELR is among the replicas, in their order"),
         (isr.iter().all(|member| !elr.contains(member)), "ISR and ELR are disjoint"),
-        (isr.iter().all(|member| image.is_active(*member)), "the ISR is active"),
+        (isr.iter().all(|member| image.is_active_for(*member, topic_id, index)), "the ISR is active"),
         (isr.len() < min_isr || elr.is_empty(), "a sufficient ISR has no ELR beside it"),
         (isr.is_empty() == (*leader == BrokerId::NONE), "there is a leader when there is an ISR"),
         (isr.is_empty() || isr.contains(leader), "the leader is in the ISR"),
@@ -89,6 +94,11 @@ enum Op {
     },
     ShutDown {
         broker: i32,
+    },
+    LoseReplicas {
+        broker: i32,
+        topic: usize,
+        partitions: Vec<i32>,
     },
     Unregister {
         broker: i32,
@@ -172,6 +182,8 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (broker.clone(), rarely()).prop_map(|(broker, stale)| Op::Unfence { broker, stale }),
         2 => broker.clone().prop_map(|broker| Op::ShutDown { broker }),
         1 => broker.clone().prop_map(|broker| Op::Unregister { broker }),
+        3 => (broker.clone(), topic.clone(), prop::collection::vec(0..4_i32, 0..3)).prop_map(
+            |(broker, topic, partitions)| Op::LoseReplicas { broker, topic, partitions }),
         4 => (topic.clone(), odd_number(), odd_number(), any::<u64>(), rarely()).prop_map(
             |(topic, partitions, factor, seed, validate_only)|
                 Op::CreateTopic { topic, partitions, factor, seed, validate_only }),
@@ -191,7 +203,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (topic.clone(), 0..4_usize, 0..4_usize)
             .prop_map(|(topic, key, value)| Op::ReplaceConfigs { topic, key, value }),
         1 => broker.prop_map(|broker| Op::AllocateProducerIds { broker }),
-        1 => (-1..4_i32, 0..4_i32).prop_map(|(level, upgrade_type)| Op::UpdateFeature { level, upgrade_type }),
+        1 => (-1..5_i32, 0..4_i32).prop_map(|(level, upgrade_type)| Op::UpdateFeature { level, upgrade_type }),
         6 => (topic, 0..4_i32).prop_map(|(topic, partition)| Op::Commit { topic, partition }),
     ]
 }
@@ -265,6 +277,15 @@ impl World {
                 broker_id: broker,
                 broker_epoch: self.epoch(broker),
             }),
+            Op::LoseReplicas { broker, topic, partitions } => {
+                let topic_id = self.image.topic_id(TOPICS[topic]).map_or_else(Bytes::new, |id| uuid_bytes(id.0));
+                let name = |partition| proto::TopicIdPartition { topic_id: topic_id.clone(), partition };
+                Command::ReportOfflineReplicas(proto::ReportOfflineReplicas {
+                    broker_id: broker,
+                    broker_epoch: self.epoch(broker),
+                    replicas: partitions.into_iter().map(name).collect(),
+                })
+            }
             Op::Unregister { broker } => Command::UnregisterBroker(proto::UnregisterBroker { broker_id: broker }),
             Op::CreateTopic { topic, partitions, factor, seed, validate_only } => {
                 let topic = proto::CreatableTopic {
@@ -390,6 +411,12 @@ impl World {
             self.complete.values_mut().for_each(|complete| _ = complete.remove(&BrokerId(broker)));
         }
         let image = self.image.clone();
+        if let Op::LoseReplicas { broker, .. } = *op {
+            let broker = BrokerId(broker);
+            let lost = image.broker(broker).map(|broker| broker.offline_replicas.clone()).unwrap_or_default();
+            let lost = self.complete.iter_mut().filter(|(partition, _)| lost.contains(*partition));
+            lost.for_each(|(_, complete)| _ = complete.remove(&broker));
+        }
         for topic in image.topics() {
             for (index, new) in topic.partitions() {
                 let complete = self.complete.entry((topic.id, index)).or_default();

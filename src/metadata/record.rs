@@ -38,4 +38,5 @@ wrap_in_metadata_record! {
     ConfigRecord => Config,
     ProducerIdsRecord => ProducerIds,
     ClientQuotaRecord => ClientQuota,
+    OfflineReplicasRecord => OfflineReplicas,
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use super::broker_image::BrokerImage;
+use super::broker_image::{BrokerImage, replica_names};
 use super::client_quotas::QuotaEntity;
 use super::image::{ClusterImage, ConfigResource, ConfigResourceType};
 use super::record::uuid_from_bytes;
@@ -12,8 +12,8 @@ use super::topic_image::{PartitionImage, TopicImage, broker_ids, recovery_state}
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
 use crate::rpc::metadata::{
     BrokerRegistrationChangeRecord, ClientQuotaRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord,
-    MetadataRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, RemoveTopicRecord,
-    TopicRecord, UnregisterBrokerRecord, metadata_record::Kind,
+    MetadataRecord, OfflineReplicasRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord,
+    RegisterBrokerRecord, RemoveTopicRecord, TopicRecord, UnregisterBrokerRecord, metadata_record::Kind,
 };
 
 /// Why a record cannot be replayed. None of these is survivable: the node must stop.
@@ -79,6 +79,7 @@ impl ClusterImage {
             Kind::Config(record) => self.replay_config(record),
             Kind::ProducerIds(record) => self.replay_producer_ids(record),
             Kind::ClientQuota(record) => self.replay_client_quota(record),
+            Kind::OfflineReplicas(record) => self.replay_offline_replicas(record),
         }
     }
 
@@ -127,19 +128,38 @@ impl ClusterImage {
         &mut self,
         record: &BrokerRegistrationChangeRecord,
     ) -> Result<(), ReplayError> {
-        let (id, epoch) = (BrokerId(record.broker_id), BrokerEpoch(record.broker_epoch));
-        let broker = self
-            .brokers
-            .get_mut(&id)
-            .filter(|broker| broker.epoch == epoch)
-            .ok_or(ReplayError::UnknownBroker { broker: id, epoch })?;
-        let broker = Arc::make_mut(broker);
+        let broker = self.registered(record.broker_id, record.broker_epoch)?;
         if record.fenced == Some(false) {
             broker.log_whole_since = broker.epoch;
         }
         broker.fenced = record.fenced.unwrap_or(broker.fenced);
         broker.in_controlled_shutdown = record.in_controlled_shutdown.unwrap_or(broker.in_controlled_shutdown);
         Ok(())
+    }
+
+    fn replay_offline_replicas(&mut self, record: &OfflineReplicasRecord) -> Result<(), ReplayError> {
+        let replicas = replica_names(&record.replicas)?;
+        let broker = self.registered(record.broker_id, record.broker_epoch)?;
+        broker.offline_replicas = std::mem::take(&mut broker.offline_replicas).union(replicas);
+        Ok(())
+    }
+
+    /// A registered broker in just this life, to be changed.
+    fn registered(&mut self, id: i32, epoch: i64) -> Result<&mut BrokerImage, ReplayError> {
+        let (id, epoch) = (BrokerId(id), BrokerEpoch(epoch));
+        let broker = self.brokers.get_mut(&id).filter(|broker| broker.epoch == epoch);
+        broker.map(Arc::make_mut).ok_or(ReplayError::UnknownBroker { broker: id, epoch })
+    }
+
+    /// These brokers have the partition no more: should one get it again, it begins with a new replica.
+    fn forget_offline(&mut self, partition: (TopicId, i32), brokers: impl IntoIterator<Item = BrokerId>) {
+        for id in brokers {
+            if self.broker(id).is_some_and(|broker| broker.offline_replicas.contains(&partition))
+                && let Some(broker) = self.brokers.get_mut(&id)
+            {
+                Arc::make_mut(broker).offline_replicas.remove(&partition);
+            }
+        }
     }
 
     fn replay_unregister_broker(&mut self, record: &UnregisterBrokerRecord) -> Result<(), ReplayError> {
@@ -190,7 +210,9 @@ impl ClusterImage {
         let new = Arc::new(changed_partition(&old, record, &topic.name)?);
         self.brokers_to_isrs.update((id, record.partition), Some(&old), Some(&new));
         let at = usize::try_from(record.partition).expect("the partition was found by this index");
+        let gone = old.replicas.iter().copied().filter(|replica| !new.replicas.contains(replica)).collect::<Vec<_>>();
         Arc::make_mut(topic).partitions[at] = new;
+        self.forget_offline((id, record.partition), gone);
         Ok(())
     }
 
@@ -199,6 +221,7 @@ impl ClusterImage {
         let topic = self.topics.remove(&id).ok_or(ReplayError::UnknownTopic { topic: id })?;
         for (partition, image) in topic.partitions() {
             self.brokers_to_isrs.update((id, partition), Some(image), None);
+            self.forget_offline((id, partition), image.replicas.iter().copied());
         }
         self.partition_count -= topic.partition_count();
         self.topic_ids.remove(&topic.name);

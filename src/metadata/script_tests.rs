@@ -315,6 +315,16 @@ impl Runner {
                 let (broker_id, broker_epoch) = self.broker_arg(args)?;
                 Command::BeginControlledShutdown(proto::BeginControlledShutdown { broker_id, broker_epoch })
             }
+            "lose-replicas" => {
+                let (broker_id, broker_epoch) = self.broker_arg(args)?;
+                let mut replicas = Vec::new();
+                while let Some(name) = args.next_pos() {
+                    let (topic, partition) = partition_name(name)?;
+                    let topic_id = uuid_bytes(self.image.topic_id(&topic).map_or(small_uuid(99), |id| id.0));
+                    replicas.push(proto::TopicIdPartition { topic_id, partition });
+                }
+                Command::ReportOfflineReplicas(proto::ReportOfflineReplicas { broker_id, broker_epoch, replicas })
+            }
             "unregister" => Command::UnregisterBroker(proto::UnregisterBroker { broker_id: self.broker_arg(args)?.0 }),
             "create-topics" => self.create_topics(args)?,
             "create-partitions" => self.create_partitions(args)?,
@@ -380,6 +390,13 @@ impl Runner {
                     other => panic!("a change that no command makes: {other:?}"),
                 };
                 format!("broker {} {change}", record.broker_id)
+            }
+            Record::OfflineReplicas(record) => {
+                let name = |named: &proto::TopicIdPartition| {
+                    format!("{}-{}", self.topic_name(&named.topic_id), named.partition)
+                };
+                let names: Vec<String> = record.replicas.iter().map(name).collect();
+                format!("broker {} without {}", record.broker_id, names.join(", "))
             }
             Record::UnregisterBroker(record) => format!("broker {} unregistered", record.broker_id),
             Record::Topic(record) => {

@@ -31,7 +31,6 @@ use crate::quota::QuotaWindows;
 
 use super::bind::Bound;
 use super::data_directories::DataDirectories;
-use super::data_directory::OwnedDirectory;
 use super::error::NodeError;
 use super::initial_topics;
 use super::past_life;
@@ -69,15 +68,16 @@ impl BrokerRole {
         voters: Vec<VoterAddress>,
         runners: &Runners,
     ) -> Result<Self, NodeError> {
-        let past = past_life::take(directories.log().iter().map(OwnedDirectory::path))?;
+        let past = past_life::take(directories, config.node.roles.controller)?;
         let paths: Arc<[PathBuf]> = past.log_dirs.iter().map(|directory| directory.path.clone()).collect();
-        let replicas = Replicas::open(settings::replicas(config, past.log_dirs))?;
+        let replicas = Replicas::open(settings::replicas(config, past.log_dirs, directories.lost().to_vec()))?;
         let cluster_config = cluster_config(config, directories, &listeners, voters, past.broker_epoch);
         let cluster = Cluster::start(cluster_config, &runners.control);
         replicas.start_replication(ReplicationConfig {
             fetcher: settings::fetcher(config),
             calls: cluster.calls().clone(),
             lifecycle: cluster.lifecycle().clone(),
+            directory_failure_timeout: config::LogConfig::resolve(config.layers()).directory_failure_timeout,
             runtime: runners.data.clone(),
         });
         let (first, mut applied) = watch::channel(false);
@@ -284,8 +284,9 @@ impl Follower {
             let (replicas, directories) = (Arc::clone(&self.replicas), Arc::clone(&self.directories));
             let is_new = self.noted != Some(broker_epoch);
             let apply = move || {
-                if is_new && let Err(error) = past_life::note_run(&directories, broker_epoch) {
-                    tracing::error!("after a crash the logs will not be trusted: {error}");
+                let note = || past_life::note_run(&directories, broker_epoch);
+                if is_new && let Err(error) = replicas.vouch(note) {
+                    replicas.on_marker_fault(&error);
                 }
                 replicas.apply(&delta);
             };

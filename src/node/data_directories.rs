@@ -4,7 +4,7 @@
 //! The order of `log.dirs` means nothing, but that a new controller puts its metadata log into the first: afterwards it
 //! is where it is found.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::data_directory::{DirectoryError, OwnedDirectory};
 use crate::config::NodeConfig;
@@ -15,6 +15,8 @@ use crate::model::{CLUSTER_METADATA_TOPIC, DirectoryId};
 pub(super) struct DataDirectories {
     /// Those of `log.dirs`, in that order.
     log: Vec<OwnedDirectory>,
+    /// Those of `log.dirs` whose disk does not answer.
+    lost: Vec<PathBuf>,
     metadata: MetadataPlace,
 }
 
@@ -27,18 +29,28 @@ enum MetadataPlace {
 }
 
 impl DataDirectories {
-    /// Opens and locks them, and lays out those that are new. All must be of this node and of one cluster.
+    /// Opens and locks them, and lays out those that are new. All must be of this node and of one cluster. A disk that
+    /// does not answer is left out while there are others, unless the metadata log may be on it.
     pub(super) fn open(node: &NodeConfig) -> Result<Self, DirectoryError> {
-        let mut log: Vec<OwnedDirectory> = Vec::new();
+        let (mut log, mut lost): (Vec<OwnedDirectory>, Vec<_>) = (Vec::new(), Vec::new());
         for path in &node.log_dirs {
             check_named_once(&log, path)?;
-            log.push(OwnedDirectory::open(path, node.node_id, node.cluster_id.as_deref())?);
+            match OwnedDirectory::open(path, node.node_id, node.cluster_id.as_deref()) {
+                Ok(directory) => log.push(directory),
+                Err(error) if error.is_disk_fault() => lost.push((path.clone(), error)),
+                Err(error) => return Err(error),
+            }
         }
+        let looked_for = node.roles.controller && node.metadata_log_dir.is_none();
+        let must_have = log.is_empty() || looked_for && !log.iter().any(has_metadata_log);
+        let lost =
+            lost.into_iter().map(|(path, error)| if must_have { Err(error) } else { Ok(left_out(path, &error)) });
+        let lost = lost.collect::<Result<Vec<_>, _>>()?;
         let metadata = match &node.metadata_log_dir {
             Some(path) if node.roles.controller => place_of_metadata(&log, path, node)?,
             _ => MetadataPlace::Among(found_metadata_log(&log)?),
         };
-        let directories = Self { log, metadata };
+        let directories = Self { log, lost, metadata };
         directories.check_ids()?;
         if let Some(cluster_id) = directories.cluster_id() {
             directories
@@ -51,6 +63,46 @@ impl DataDirectories {
     /// Those of `log.dirs`.
     pub(super) fn log(&self) -> &[OwnedDirectory] {
         &self.log
+    }
+
+    /// Those of `log.dirs` whose disk does not answer.
+    pub(super) fn lost(&self) -> &[PathBuf] {
+        &self.lost
+    }
+
+    /// Leaves those of `log.dirs` out whose disks did not stand `look`, while there are others; what it made of the rest.
+    pub(super) fn look<T>(
+        &mut self,
+        look: impl Fn(&OwnedDirectory) -> Result<T, DirectoryError>,
+    ) -> Result<Vec<T>, DirectoryError> {
+        let mut seen = Vec::new();
+        let mut at = 0;
+        while let Some(directory) = self.log.get(at) {
+            match look(directory) {
+                Ok(found) => {
+                    seen.push(found);
+                    at += 1;
+                }
+                Err(error) if error.is_disk_fault() && self.can_lose(at) => self.lose(at, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(seen)
+    }
+
+    fn can_lose(&self, at: usize) -> bool {
+        let holds_metadata = matches!(self.metadata, MetadataPlace::Among(index) if index == at);
+        self.log.len() > 1 && !holds_metadata
+    }
+
+    fn lose(&mut self, at: usize, error: &DirectoryError) {
+        let directory = self.log.remove(at);
+        self.lost.push(left_out(directory.path().to_owned(), error));
+        if let MetadataPlace::Among(index) = &mut self.metadata
+            && *index > at
+        {
+            *index -= 1;
+        }
     }
 
     /// The one with the metadata log, or the one that will have it.
@@ -113,6 +165,15 @@ fn check_named_once(opened: &[OwnedDirectory], path: &Path) -> Result<(), Direct
     }
 }
 
+fn left_out(path: PathBuf, error: &DirectoryError) -> PathBuf {
+    tracing::error!(
+        "{} is left out: {error}. Its partitions are offline here until the next start; check the disk, or take it out \
+         of log.dirs",
+        path.display()
+    );
+    path
+}
+
 fn place_of_metadata(log: &[OwnedDirectory], path: &Path, node: &NodeConfig) -> Result<MetadataPlace, DirectoryError> {
     let found = path.canonicalize().ok();
     match log.iter().position(|directory| Some(directory.path()) == found.as_deref()) {
@@ -121,10 +182,13 @@ fn place_of_metadata(log: &[OwnedDirectory], path: &Path, node: &NodeConfig) -> 
     }
 }
 
+fn has_metadata_log(directory: &OwnedDirectory) -> bool {
+    directory.path().join(format!("{CLUSTER_METADATA_TOPIC}-0")).is_dir()
+}
+
 /// Which directory has the metadata log; the first while none has it.
 fn found_metadata_log(log: &[OwnedDirectory]) -> Result<usize, DirectoryError> {
-    let name = format!("{CLUSTER_METADATA_TOPIC}-0");
-    let mut found = (0..).zip(log).filter(|(_, directory)| directory.path().join(&name).is_dir());
+    let mut found = (0..).zip(log).filter(|(_, directory)| has_metadata_log(directory));
     match (found.next(), found.next()) {
         (Some((_, first)), Some((_, second))) => {
             Err(DirectoryError::TwoMetadataLogs { first: first.path().to_owned(), second: second.path().to_owned() })
@@ -136,7 +200,6 @@ fn found_metadata_log(log: &[OwnedDirectory]) -> Result<usize, DirectoryError> {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::path::PathBuf;
 
     use super::*;
     use crate::config::ProcessRoles;
@@ -216,6 +279,39 @@ mod tests {
         drop(home.open(&["a"], None).expect("new"));
         std::os::unix::fs::symlink(home.path("a"), home.path("b")).expect("linked");
         assert!(matches!(home.open(&["a", "b"], None), Err(DirectoryError::NamedTwice { .. })));
+    }
+
+    /// What stands where a directory should be answers as a broken disk does.
+    #[test]
+    fn a_disk_that_does_not_answer_is_left_out_unless_the_metadata_log_may_be_on_it() {
+        let home = Home::new();
+        fs::write(home.path("b"), "no directory").expect("written");
+        assert!(matches!(home.open(&["a", "b"], None), Err(DirectoryError::Io { .. })), "nobody knows where it is");
+        fs::create_dir(home.path("a/__cluster_metadata-0")).expect("as the controller does");
+        let rest = home.open(&["b", "a"], None).expect("one of them answers");
+        assert_eq!((rest.log().len(), rest.lost()), (1, &[home.path("b")][..]));
+        assert_eq!(rest.metadata().path(), home.path("a"));
+        drop(rest);
+        assert!(matches!(home.open(&["b"], Some("a")), Err(DirectoryError::Io { .. })), "the only one");
+        assert!(matches!(home.open(&["a"], Some("b")), Err(DirectoryError::Io { .. })), "the metadata's");
+    }
+
+    #[test]
+    fn a_disk_that_fails_when_it_is_looked_at_is_left_out_too() {
+        let home = Home::new();
+        let mut all = home.open(&["a", "b", "c"], Some("c")).expect("new directories");
+        let seen = all.look(|directory| match directory.path() == home.path("a") {
+            true => {
+                Err(DirectoryError::Io { doing: "read", path: home.path("a"), source: std::io::Error::other("gone") })
+            }
+            false => Ok(directory.path().to_owned()),
+        });
+        assert_eq!(seen.expect("two are left"), [home.path("b"), home.path("c")]);
+        assert_eq!((all.lost(), all.metadata().path()), (&[home.path("a")][..], &*home.path("c")));
+        let fails = |_: &OwnedDirectory| -> Result<(), _> {
+            Err(DirectoryError::Io { doing: "read", path: home.path("c"), source: std::io::Error::other("gone") })
+        };
+        assert!(all.look(fails).is_err(), "the metadata's");
     }
 
     #[test]

@@ -85,6 +85,13 @@ pub enum DirectoryError {
     Log(#[from] LogError),
 }
 
+impl DirectoryError {
+    /// True when the disk did not do what it was asked, as against a directory that must not be used.
+    pub(super) fn is_disk_fault(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Log(LogError::Io { .. }))
+    }
+}
+
 fn process(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }

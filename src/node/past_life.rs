@@ -10,6 +10,7 @@ use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastL
 use crate::model::BrokerEpoch;
 use crate::partition::LogDirectory;
 
+use super::data_directories::DataDirectories;
 use super::data_directory::DirectoryError;
 
 /// Files kept open while the logs are looked at.
@@ -25,17 +26,22 @@ pub(super) struct Left {
 
 /// What the last run left behind, as far as its logs bear it out; its marks of a clean stop are gone afterwards. A
 /// partition that is in two directories is refused before anything is touched.
-pub(super) fn take<'a>(paths: impl Iterator<Item = &'a Path>) -> Result<Left, DirectoryError> {
+pub(super) fn take(directories: &mut DataDirectories, is_controller: bool) -> Result<Left, DirectoryError> {
     let pool = Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX));
-    let opened = paths.map(|path| DataDirectory::open(Arc::clone(&pool), path)).collect::<Result<Vec<_>, _>>()?;
-    check_single_copies(&opened)?;
-    let (boot_id, mut lives, mut log_dirs) = (boot_id(), Vec::new(), Vec::new());
-    for directory in &opened {
-        let past = PastLife::take(&OsDisk, directory.path(), boot_id.as_deref())?.examined(directory)?;
-        log_dirs.push(LogDirectory { path: directory.path().to_owned(), clean: past.clean });
-        lives.push(past);
-    }
-    Ok(Left { log_dirs, broker_epoch: PastLife::whole_since(&lives) })
+    let open = |path: &Path| DataDirectory::open(Arc::clone(&pool), path);
+    check_single_copies(&directories.look(|directory| Ok(open(directory.path())?))?)?;
+    let boot_id = boot_id();
+    let lives = directories.look(|directory| {
+        let past = PastLife::take(&OsDisk, directory.path(), boot_id.as_deref())?;
+        Ok(past.examined(&open(directory.path())?)?)
+    })?;
+    let metadata = directories.metadata().path();
+    let log_dirs = directories.log().iter().zip(&lives).map(|(directory, past)| LogDirectory {
+        path: directory.path().to_owned(),
+        clean: past.clean,
+        vital: is_controller && directory.path() == metadata,
+    });
+    Ok(Left { log_dirs: log_dirs.collect(), broker_epoch: PastLife::whole_since(&lives) })
 }
 
 fn check_single_copies(directories: &[DataDirectory<OsDisk>]) -> Result<(), DirectoryError> {

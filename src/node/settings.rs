@@ -1,6 +1,7 @@
 //! From the configuration to what each module is told at its start.
 
 use std::net::ToSocketAddrs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::broker::{ConnectionLimits, ReceiveMemory};
@@ -91,11 +92,12 @@ pub(super) fn cluster_defaults(config: &ServerConfig) -> ClusterDefaults {
     }
 }
 
-pub(super) fn replicas(config: &ServerConfig, log_dirs: Vec<LogDirectory>) -> ReplicasConfig {
+pub(super) fn replicas(config: &ServerConfig, log_dirs: Vec<LogDirectory>, lost: Vec<PathBuf>) -> ReplicasConfig {
     let log = LogConfig::resolve(config.layers());
     ReplicasConfig {
         broker_id: BrokerId(config.node.node_id),
         log_dirs,
+        lost_log_dirs: lost,
         open_files_max: limits::open_log_files_max(),
         recovery_threads: log.recovery_threads,
         retention_interval: log.retention_check_interval,

@@ -149,7 +149,8 @@ impl Replica {
         if decided_in.is_some_and(|epoch| epoch != leader_epoch) {
             return Err(self.not_leader());
         }
-        let info = match append(log, leader_epoch)? {
+        let outcome = append(log, leader_epoch).inspect_err(|error| self.note_fault(error));
+        let info = match outcome? {
             AppendOutcome::Appended(info) | AppendOutcome::Duplicate(info) => info,
             AppendOutcome::Refused(refusal) => return Err(refusal.into()),
         };

@@ -78,6 +78,7 @@ impl Rounds {
 
     fn give_up(&mut self, replica: &Replica, fault: &LogError) {
         let partition = replica.topic_partition();
+        replica.flush_signal.note_fault(fault);
         tracing::error!(%partition, "cannot clean a compacted log; it stays as it is until the next start: {fault}");
         self.given_up.insert(partition.clone());
     }

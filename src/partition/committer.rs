@@ -5,14 +5,15 @@
 //! another; the flusher's large rounds go on beside them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::log::{DataDirectory, OsDisk};
+use crate::log::LogError;
 
 use super::flusher::{FlushSignal, give_up};
 use super::replica::Replica;
+use super::replicas::{Directory, Replicas};
 
 /// Syncs of one directory that are under way at a time.
 const THREADS: usize = 4;
@@ -75,15 +76,20 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts them. A sync that fails is final for `directory`, and the process ends.
-    pub fn start(directory: &DataDirectory<OsDisk>, signal: &Arc<FlushSignal>) -> std::io::Result<Self> {
+    /// Starts them, for the directory at this place among those of `replicas`. A sync that fails is final for it.
+    pub fn start(replicas: &Weak<Replicas>, at: usize, directory: &Directory) -> std::io::Result<Self> {
         let mut threads = Vec::new();
         for _ in 0..THREADS {
-            let (directory, signal) = (directory.clone(), Arc::clone(signal));
+            let (log, signal) = (directory.log.clone(), Arc::clone(&directory.signal));
+            let replicas = Weak::clone(replicas);
+            let failed = move |error: &LogError| match replicas.upgrade() {
+                Some(replicas) => replicas.on_directory_fault(at, error),
+                None => give_up(&log, error),
+            };
             let thread = std::thread::Builder::new().name("committer".into()).stack_size(STACK_BYTES);
-            threads.push(thread.spawn(move || run(&directory, &signal.commits))?);
+            threads.push(thread.spawn(move || run(&signal.commits, failed))?);
         }
-        Ok(Self { signal: Arc::clone(signal), threads })
+        Ok(Self { signal: Arc::clone(&directory.signal), threads })
     }
 
     /// Ends the threads. What is still queued is flushed when its log is closed.
@@ -97,16 +103,16 @@ impl Committer {
     }
 }
 
-fn run(directory: &DataDirectory<OsDisk>, queue: &CommitQueue) {
+fn run(queue: &CommitQueue, failed: impl Fn(&LogError)) {
     while let Some(replica) = queue.next() {
         match replica.commit() {
             Ok(true) => {}
-            Ok(false) if replica.is_on_disk(replica.log_end_offset()) => {}
+            Ok(false) if replica.is_ended() || replica.is_on_disk(replica.log_end_offset()) => {}
             Ok(false) => {
                 std::thread::sleep(FULL_DISK_PAUSE);
                 replica.want_commit();
             }
-            Err(error) => give_up(directory, &error),
+            Err(error) => failed(&error),
         }
     }
 }

@@ -160,12 +160,16 @@ fn measure_all(replicas: &Replicas) {
     let image = replicas.image();
     let layers = broker_layers(&image, replicas.config.broker_id, &replicas.config.settings);
     let configured = config::LogConfig::resolve(layers.layers()).min_free_bytes;
-    for directory in &replicas.directories {
+    for (at, directory) in replicas.usable() {
         let path = directory.log.path();
         match rustix::fs::statvfs(path) {
             Ok(measured) => {
                 let (free, total) = (measured.f_bavail * measured.f_frsize, measured.f_blocks * measured.f_frsize);
                 directory.room.on_measured(path, Space { free, total }, configured);
+            }
+            // A file system that is gone, or answers with errors, is no place for logs any more.
+            Err(error) if replicas.directories.len() > 1 && error != rustix::io::Errno::INTR => {
+                replicas.on_directory_fault(at, &format!("it cannot be looked at: {error}"));
             }
             Err(error) => tracing::debug!("cannot measure {}: {error}", path.display()),
         }

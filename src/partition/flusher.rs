@@ -3,12 +3,13 @@
 //! What lies past the recovery point is what a crash makes the next start scan, so a partition is flushed when 64
 //! MiB are dirty (its append asks for it) or when they have been for [`DIRTY_MAX`]; `flush.messages` and `flush.ms`
 //! make it sooner. Checkpoints follow each round. An fsync that fails is final: what it should have made durable
-//! may be gone from the page cache, so the process ends rather than acknowledge on top of it. A disk too full for a snapshot
-//! or a checkpoint loses nothing: the flush is done later.
+//! may be gone from the page cache, so the directory fails rather than acknowledge on top of it, and the process ends with
+//! its only one (`directory_faults`). A disk too full for a snapshot or a checkpoint loses nothing: the flush is done
+//! later.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{OnceLock, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ use crate::model::TopicId;
 
 use super::committer::CommitQueue;
 use super::replica::Replica;
-use super::replicas::Replicas;
+use super::replicas::{Directory, Replicas};
 use super::round_thread::RoundThread;
 
 /// How long records stay dirty at most when nothing else asks for a flush.
@@ -25,10 +26,12 @@ const DIRTY_MAX: Duration = Duration::from_secs(30);
 /// How often the flusher looks for partitions that have become due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Wakes the flusher of one directory, and its committer.
+/// Wakes the flusher of one directory, and its committer, and tells them of faults.
 #[derive(Debug, Default)]
 pub struct FlushSignal {
     thread: OnceLock<Thread>,
+    /// What the disk has refused, in words.
+    fault: OnceLock<String>,
     pub(super) commits: CommitQueue,
 }
 
@@ -40,23 +43,34 @@ impl FlushSignal {
             thread.unpark();
         }
     }
+
+    /// Notes a fault of the disk, if it is one, that somebody else than the flusher has met.
+    pub fn note_fault(&self, error: &LogError) {
+        if error.is_disk_fault() {
+            // The first one will do.
+            let _ = self.fault.set(error.to_string());
+            if let Some(thread) = self.thread.get() {
+                thread.unpark();
+            }
+        }
+    }
 }
 
-/// Starts the flusher of `directory`, whose partitions are those of `replicas` with this `signal`.
-pub fn start(
-    replicas: Weak<Replicas>,
-    directory: DataDirectory<OsDisk>,
-    signal: &FlushSignal,
-) -> std::io::Result<RoundThread> {
-    let mut rounds = Rounds { directory, dirty_since: HashMap::new(), checkpoints_at: None };
+/// Starts the flusher of the directory at this place among those of `replicas`.
+pub fn start(replicas: Weak<Replicas>, at: usize, directory: &Directory) -> std::io::Result<RoundThread> {
+    let mut rounds = Rounds { directory: directory.log.clone(), dirty_since: HashMap::new(), checkpoints_at: None };
+    let signal = Arc::clone(&directory.signal);
     let thread = RoundThread::start("flusher", replicas, LOOK_INTERVAL, move |replicas, _| {
-        if let Err(error) = rounds.round(replicas) {
-            give_up(&rounds.directory, &error);
+        // Where there is one directory alone, only what was acknowledged and cannot be made durable ends the process.
+        if let Some(reason) = signal.fault.get().filter(|_| replicas.directories.len() > 1) {
+            replicas.on_directory_fault(at, reason);
+        } else if let Err(error) = rounds.round(replicas) {
+            replicas.on_directory_fault(at, &error);
         }
         LOOK_INTERVAL
     })?;
     // The signal belongs to one flusher, so the cell is empty here.
-    let _ = signal.thread.set(thread.thread().clone());
+    let _ = directory.signal.thread.set(thread.thread().clone());
     Ok(thread)
 }
 
@@ -103,13 +117,14 @@ impl Rounds {
 }
 
 /// Ends the process. The run marker goes first: the next start must not trust the page cache (invariant A12).
-pub(super) fn give_up(directory: &DataDirectory<OsDisk>, error: &LogError) -> ! {
+pub(super) fn give_up(directory: &DataDirectory<OsDisk>, reason: &dyn std::fmt::Display) -> ! {
     if let Err(error) = RunMarker::remove(directory.disk(), directory.path()) {
         tracing::error!("cannot remove the run marker: {error}");
     }
     tracing::error!(
-        "cannot flush: {error}. What was acknowledged may not be on disk, so this process ends; check the disk, \
-         then start it again"
+        "the log directory {} has failed: {reason}. What was acknowledged may not be on disk, so this process ends; \
+         check the disk, then start it again",
+        directory.path().display()
     );
     std::process::exit(1);
 }

@@ -51,7 +51,8 @@ impl Replica {
         }
         let before = self.high_watermark();
         for effect in effects {
-            self.carry_out(log, follower, effect, records, now)?;
+            let done = self.carry_out(log, follower, effect, records, now);
+            done.inspect_err(|error| self.flush_signal.note_fault(error))?;
         }
         drop(state);
         let high_watermark = self.high_watermark();

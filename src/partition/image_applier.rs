@@ -35,7 +35,7 @@ impl Replicas {
             .filter(|(_, _, _, now)| now.replicas.contains(&self.config.broker_id))
             .map(|(topic, index, _, now)| (topic, index, now))
             .collect();
-        self.open_missing(&delta.new, &hosted_here);
+        self.open_missing(delta, &hosted_here);
         for (topic, index, partition) in hosted_here {
             self.follow(&delta.new, topic, index, partition, &mut followers);
         }
@@ -56,14 +56,17 @@ impl Replicas {
         }
         for replica in self.all().filter(|replica| replica.leader_epoch().is_some()) {
             for &id in &delta.changed_brokers {
-                let active = delta.new.broker(id).filter(|broker| broker.is_active());
+                let partition = replica.topic_partition().partition;
+                let broker = delta.new.broker(id);
+                let active = broker.filter(|broker| broker.is_active_for(replica.topic_id(), partition));
                 replica.on_broker(id, active.map(|broker| broker.epoch));
             }
         }
     }
 
     /// Opens the logs of partitions that are new here, several at a time.
-    fn open_missing(&self, image: &ClusterImage, partitions: &[(&Arc<TopicImage>, i32, &Arc<PartitionImage>)]) {
+    fn open_missing(&self, delta: &ImageDelta, partitions: &[(&Arc<TopicImage>, i32, &Arc<PartitionImage>)]) {
+        let image = &delta.new;
         let missing: Vec<(&Arc<TopicImage>, i32)> = {
             let hosted = self.hosted.read().unwrap_or_else(PoisonError::into_inner);
             let is_here = |topic: &TopicImage, index: i32| {
@@ -71,11 +74,8 @@ impl Replicas {
             };
             partitions.iter().filter(|(t, i, _)| !is_here(t, *i)).map(|(t, i, _)| (*t, *i)).collect()
         };
-        let missing: Vec<(&Arc<TopicImage>, i32, usize)> = {
-            let mut places = self.places();
-            let place = |topic: &TopicImage, index| TopicPartition::new(Arc::clone(&topic.name), index);
-            missing.into_iter().map(|(topic, index)| (topic, index, places.place(&place(topic, index)))).collect()
-        };
+        let missing: Vec<(&Arc<TopicImage>, i32, Option<usize>)> =
+            missing.into_iter().map(|(topic, index)| (topic, index, self.choose_place(delta, topic, index))).collect();
         let threads = (self.config.recovery_threads * self.directories.len()).clamp(1, missing.len().max(1));
         let share = missing.len().div_ceil(threads).max(1);
         let opened: Vec<_> = if threads == 1 {
@@ -93,19 +93,52 @@ impl Replicas {
             })
         };
         let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
-        for ((topic, index, _), partition) in missing.into_iter().zip(opened) {
+        let mut offline = Vec::new();
+        for ((topic, index, _), mut partition) in missing.into_iter().zip(opened) {
+            // Its directory may have failed meanwhile.
+            if let HostedPartition::Online { replica, directory } = &partition
+                && self.places().has_failed(*directory)
+            {
+                replica.fail();
+                partition = HostedPartition::Offline;
+            }
+            if partition.online().is_none() {
+                offline.push((topic.id, index));
+            }
             let entry = hosted.topics.entry(Arc::clone(&topic.name));
             let here = entry.or_insert_with(|| HostedTopic { id: topic.id, partitions: BTreeMap::new() });
             here.id = topic.id;
             here.partitions.insert(index, partition);
         }
+        drop(hosted);
+        self.note_offline(offline);
     }
 
-    fn open_one(&self, image: &ClusterImage, topic: &TopicImage, index: i32, directory: usize) -> HostedPartition {
+    /// The directory a partition is in or shall be in; `None` when it may be in one that could not be used at the start:
+    /// a second log of it, empty, would be taken for the whole one.
+    fn choose_place(&self, delta: &ImageDelta, topic: &TopicImage, index: i32) -> Option<usize> {
+        let name = TopicPartition::new(Arc::clone(&topic.name), index);
+        let before = delta.old.partition(topic.id, index);
+        let was_here = before.is_some_and(|before| before.replicas.contains(&self.config.broker_id));
+        let mut places = self.places();
+        let may_be_lost = !self.config.lost_log_dirs.is_empty() && !places.knows(&name);
+        if may_be_lost && (was_here || delta.old.applied_index() == 0) {
+            let directories: Vec<_> = self.config.lost_log_dirs.iter().map(|path| path.display().to_string()).collect();
+            tracing::error!(partition = %name, "stays offline: it is perhaps in {}", directories.join(", "));
+            return None;
+        }
+        Some(places.place(&name))
+    }
+
+    fn open_one(&self, image: &ClusterImage, topic: &TopicImage, index: i32, place: Option<usize>) -> HostedPartition {
         let topic_partition = TopicPartition::new(Arc::clone(&topic.name), index);
+        let Some(directory) = place else { return HostedPartition::Offline };
         match self.try_open(image, topic, topic_partition.clone(), directory) {
             Ok(partition) => partition,
             Err(error) => {
+                if let Some(directory) = self.directories.get(directory) {
+                    directory.signal.note_fault(&error);
+                }
                 tracing::error!(partition = %topic_partition, "the partition stays offline: {error}");
                 HostedPartition::Offline
             }
@@ -201,7 +234,7 @@ impl Replicas {
         }
     }
 
-    fn tell(&self, replica: &Replica, leader_epoch: Option<LeaderEpoch>) {
+    pub(super) fn tell(&self, replica: &Replica, leader_epoch: Option<LeaderEpoch>) {
         let topic_partition = replica.topic_partition();
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);
         listeners.retain(|(topic, sender)| {
@@ -238,8 +271,9 @@ impl Replicas {
                 _ => None,
             }
         };
-        let partitions = removed.iter().flat_map(|here| here.partitions.values());
-        partitions.filter_map(HostedPartition::online).for_each(|replica| self.delete_replica(replica));
+        for (&index, partition) in removed.iter().flat_map(|here| &here.partitions) {
+            self.delete_hosted(topic, index, partition);
+        }
     }
 
     /// The partition has moved to other brokers. Should it come back one day, it begins with nothing (A20).
@@ -249,9 +283,19 @@ impl Replicas {
             let here = hosted.topics.get_mut(&topic.name).filter(|here| here.id == topic.id);
             here.and_then(|here| here.partitions.remove(&index))
         };
-        if let Some(replica) = removed.as_ref().and_then(HostedPartition::online) {
-            tracing::info!(partition = %replica.topic_partition(), "moved to other brokers; deleting its log here");
-            self.delete_replica(replica);
+        if let Some(partition) = removed {
+            tracing::info!(partition = %TopicPartition::new(Arc::clone(&topic.name), index), "moved to other brokers");
+            self.delete_hosted(topic, index, &partition);
+        }
+    }
+
+    fn delete_hosted(&self, topic: &TopicImage, index: i32, partition: &HostedPartition) {
+        match partition {
+            HostedPartition::Online { replica, .. } => self.delete_replica(replica),
+            HostedPartition::Offline => {
+                self.forget_offline(topic.id, index);
+                self.places().remove_offline(&TopicPartition::new(Arc::clone(&topic.name), index));
+            }
         }
     }
 

@@ -22,6 +22,7 @@ families! {
     AT_MIN_ISR Gauge "kafka_server_replicamanager_atminisrpartitioncount" []
         "Partitions led here that stop taking acks=all when one more replica leaves.";
     OFFLINE Gauge "kafka_server_replicamanager_offlinereplicacount" [] "Replicas here whose log cannot be used.";
+    OFFLINE_DIRECTORIES Gauge "kafka_log_logmanager_offlinelogdirectorycount" [] "Log directories that have failed.";
     REASSIGNING Gauge "kafka_server_replicamanager_reassigningpartitions" []
         "Partitions led here that are moving to other brokers.";
     ISR_SHRINKS Counter "kafka_server_replicamanager_isrshrinks_total" [] "Replicas that fell out of sync, led here.";
@@ -123,6 +124,7 @@ impl PartitionMetrics {
         page.value(&UNDER_MIN_ISR, counts.under_min_isr);
         page.value(&AT_MIN_ISR, counts.at_min_isr);
         page.value(&OFFLINE, counts.hosted.saturating_sub(replicas.len()));
+        page.value(&OFFLINE_DIRECTORIES, self.0.failed_directories());
         page.value(&REASSIGNING, counts.reassigning);
         let changes = self.0.isr_changes();
         page.value(&ISR_SHRINKS, changes.shrinks.load(Ordering::Relaxed));

@@ -1,6 +1,6 @@
 //! Which data directory each partition here lives in, and which one gets the next.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::TopicPartition;
 
@@ -11,6 +11,8 @@ pub(super) struct Places {
     of: HashMap<TopicPartition, usize>,
     /// Partitions in each directory.
     counts: Vec<usize>,
+    /// Directories that have failed.
+    failed: BTreeSet<usize>,
 }
 
 impl Places {
@@ -18,19 +20,53 @@ impl Places {
     pub fn new(found: Vec<Vec<TopicPartition>>) -> Self {
         let counts = found.iter().map(Vec::len).collect();
         let of = (0..).zip(found).flat_map(|(at, partitions)| partitions.into_iter().map(move |found| (found, at)));
-        Self { of: of.collect(), counts }
+        Self { of: of.collect(), counts, failed: BTreeSet::new() }
     }
 
-    /// Where the partition lives. A new one goes where the fewest are, the first of such directories.
+    /// Where the partition lives. A new one goes where the fewest are, the first of such directories, as long as one is
+    /// left that has not failed.
     pub fn place(&mut self, partition: &TopicPartition) -> usize {
         if let Some(&at) = self.of.get(partition) {
             return at;
         }
-        let (at, count) =
-            self.counts.iter_mut().enumerate().min_by_key(|(_, count)| **count).expect("there is a directory");
+        let counts = self.counts.iter_mut().enumerate();
+        let order = |(at, count): &(usize, &mut usize)| (self.failed.contains(at), **count);
+        let (at, count) = counts.min_by_key(order).expect("there is a directory");
         *count += 1;
         self.of.insert(partition.clone(), at);
         at
+    }
+
+    /// The directory has failed; false when it had before.
+    pub fn fail(&mut self, at: usize) -> bool {
+        self.failed.insert(at)
+    }
+
+    /// True for a directory that has failed.
+    pub fn has_failed(&self, at: usize) -> bool {
+        self.failed.contains(&at)
+    }
+
+    /// True when any directory has failed.
+    pub fn any_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// True while there is a directory that has not failed.
+    pub fn has_usable(&self) -> bool {
+        self.failed.len() < self.counts.len()
+    }
+
+    /// A partition that is offline is not here any more: in a failed directory it leaves nothing that counts.
+    pub fn remove_offline(&mut self, partition: &TopicPartition) {
+        if self.of.get(partition).is_some_and(|at| self.failed.contains(at)) {
+            self.remove(partition);
+        }
+    }
+
+    /// True when the partition has a place already.
+    pub fn knows(&self, partition: &TopicPartition) -> bool {
+        self.of.contains_key(partition)
     }
 
     /// The partition's directory is gone.
@@ -69,5 +105,16 @@ mod tests {
         places.remove(&name(9));
         assert_eq!([2, 3].map(|partition| places.place(&name(partition))), [1, 0]);
         assert_eq!(places.all().count(), 3);
+    }
+
+    #[test]
+    fn a_failed_directory_gets_nothing_new_and_keeps_what_it_had() {
+        let mut places = Places::new(vec![vec![], vec![name(0)]]);
+        assert!(places.fail(0) && !places.fail(0) && places.has_usable());
+        assert_eq!([1, 2].map(|partition| places.place(&name(partition))), [1, 1]);
+        assert!(places.fail(1) && !places.has_usable());
+        assert_eq!(places.place(&name(0)), 1);
+        places.remove_offline(&name(0));
+        assert!(!places.knows(&name(0)));
     }
 }

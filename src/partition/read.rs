@@ -113,7 +113,10 @@ impl Replica {
             Err(LogError::OffsetOutOfRange { offset, log_start_offset, .. }) => {
                 Err(PartitionError::OffsetOutOfRange { offset, log_start_offset, high_watermark })
             }
-            Err(error) => Err(error.into()),
+            Err(error) => {
+                self.flush_signal.note_fault(&error);
+                Err(error.into())
+            }
         }
     }
 

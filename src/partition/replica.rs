@@ -201,6 +201,13 @@ impl Replica {
         self.config.store(config);
     }
 
+    /// Tells the directory's flusher when the disk has failed.
+    pub(super) fn note_fault(&self, error: &PartitionError) {
+        if let PartitionError::Log(error) = error {
+            self.flush_signal.note_fault(error);
+        }
+    }
+
     /// Runs `work` on the log under the lock; `None` when the partition has been deleted.
     pub(super) fn with_log<T>(&self, work: impl FnOnce(&mut PartitionLog<OsDisk>) -> T) -> Option<T> {
         self.state().log.as_mut().map(work)
@@ -220,6 +227,16 @@ impl Replica {
             Some(log) => log.close(),
             None => Ok(()),
         }
+    }
+
+    /// Ends the replica as it is, without another word to its disk.
+    pub(super) fn fail(&self) {
+        drop(self.end());
+    }
+
+    /// True once it has been deleted or closed, or its disk has failed.
+    pub(super) fn is_ended(&self) -> bool {
+        self.state().log.is_none()
     }
 
     fn end(&self) -> Option<PartitionLog<OsDisk>> {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
 use super::committer::Committer;
+use super::directory_faults::ReplicaNames;
 use super::disk_space::Room;
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
@@ -28,6 +29,7 @@ use super::fetchers::Fetchers;
 use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
 use super::metrics::IsrChanges;
+use super::offline_reports::OfflineReports;
 use super::places::Places;
 use super::replica::Replica;
 use super::round_thread::RoundThread;
@@ -42,8 +44,10 @@ const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
 pub struct ReplicasConfig {
     /// `node.id`.
     pub broker_id: BrokerId,
-    /// `log.dirs`, at least one.
+    /// Those of `log.dirs` that can be used, at least one.
     pub log_dirs: Vec<LogDirectory>,
+    /// Those that could not be used at the start: what is in them is offline.
+    pub lost_log_dirs: Vec<PathBuf>,
     /// Files kept open at a time.
     pub open_files_max: usize,
     /// `num.recovery.threads.per.data.dir`.
@@ -63,6 +67,8 @@ pub struct LogDirectory {
     pub path: PathBuf,
     /// The last stop was a clean one, so that no log in it has to be scanned.
     pub clean: bool,
+    /// It also holds the metadata log: the process ends when it fails.
+    pub vital: bool,
 }
 
 /// A leadership of a partition that begins (`Some`) or ends (`None`).
@@ -91,6 +97,12 @@ pub struct Replicas {
     pub(super) isr_changes: IsrChanges,
     pub(super) throttles: ReplicationThrottles,
     pub(super) suspicions: Suspicions,
+    /// Replicas here that cannot be used.
+    pub(super) offline: watch::Sender<ReplicaNames>,
+    /// This life vouches for its logs: no directory has failed in it.
+    pub(super) trusted: Mutex<bool>,
+    /// Known once replication has been started.
+    pub(super) lifecycle: OnceLock<BrokerLifecycle>,
 }
 
 /// What replication needs to know of the node it runs in.
@@ -101,6 +113,8 @@ pub struct ReplicationConfig {
     pub calls: ControllerCalls,
     /// This broker's epoch.
     pub lifecycle: BrokerLifecycle,
+    /// `log.dir.failure.timeout.ms`.
+    pub directory_failure_timeout: Duration,
     /// Where the tasks run.
     pub runtime: Handle,
 }
@@ -116,6 +130,8 @@ pub(super) struct Directory {
     pub(super) room: Arc<Room>,
     /// See [`LogDirectory::clean`].
     pub(super) clean: bool,
+    /// See [`LogDirectory::vital`].
+    pub(super) vital: bool,
 }
 
 #[derive(Default)]
@@ -153,11 +169,12 @@ impl Replicas {
     pub fn open(config: ReplicasConfig) -> Result<Arc<Self>, LogError> {
         let pool = Arc::new(FilePool::new(OsDisk, config.open_files_max));
         let (mut directories, mut found) = (Vec::new(), Vec::new());
-        for LogDirectory { path, clean } in &config.log_dirs {
+        for LogDirectory { path, clean, vital } in &config.log_dirs {
             let log = DataDirectory::open(Arc::clone(&pool), path)?;
             log.remove_deleted()?;
             found.push(log.partitions()?);
-            directories.push(Directory { log, signal: Arc::default(), room: Arc::default(), clean: *clean });
+            let (signal, room, clean, vital) = (Arc::default(), Arc::default(), *clean, *vital);
+            directories.push(Directory { log, signal, room, clean, vital });
         }
         let (isr_proposals, proposed) = IsrProposalSender::channel();
         let quota = ReplicationQuotaConfig::resolve(Layers::at_start(&config.settings));
@@ -177,6 +194,9 @@ impl Replicas {
             isr_changes: IsrChanges::default(),
             throttles,
             suspicions: Suspicions::default(),
+            offline: watch::channel(ReplicaNames::new()).0,
+            trusted: Mutex::new(true),
+            lifecycle: OnceLock::new(),
         });
         replicas.start_threads().map_err(LogError::io("start a thread for", PathBuf::new()))?;
         Ok(replicas)
@@ -184,10 +204,9 @@ impl Replicas {
 
     fn start_threads(self: &Arc<Self>) -> std::io::Result<()> {
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for directory in &self.directories {
-            let flusher = flusher::start(Arc::downgrade(self), directory.log.clone(), &directory.signal)?;
-            threads.push(Thread::Round(flusher));
-            threads.push(Thread::Committer(Committer::start(&directory.log, &directory.signal)?));
+        for (at, directory) in self.directories.iter().enumerate() {
+            threads.push(Thread::Round(flusher::start(Arc::downgrade(self), at, directory)?));
+            threads.push(Thread::Committer(Committer::start(&Arc::downgrade(self), at, directory)?));
         }
         threads.push(Thread::Round(housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?));
         threads.push(Thread::Round(cleaner::start(Arc::downgrade(self))?));
@@ -197,8 +216,23 @@ impl Replicas {
 
     /// From now on followers fetch, leaders change their ISRs and lagging followers leave them. Once in a life.
     pub fn start_replication(self: &Arc<Self>, config: ReplicationConfig) {
-        let ReplicationConfig { fetcher, calls, lifecycle, runtime } = config;
+        let ReplicationConfig { fetcher, calls, lifecycle, directory_failure_timeout, runtime } = config;
         let broker_id = self.config.broker_id;
+        let lifecycle = self.lifecycle.get_or_init(|| lifecycle);
+        if self.has_failed_directory() {
+            lifecycle.on_logs_incomplete();
+        }
+        let lifecycle = lifecycle.clone();
+        let reports = OfflineReports {
+            broker_id,
+            replicas: Arc::downgrade(self),
+            calls: calls.clone(),
+            lifecycle: lifecycle.clone(),
+            offline: self.offline.subscribe(),
+            applied: self.applied_index.subscribe(),
+            failure_timeout: directory_failure_timeout,
+        };
+        spawn_or_abort(&runtime, "offline replicas", reports.run());
         let proposed = self.proposed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let proposed = proposed.expect("replication is started once");
         let (replicas, followed) = (Arc::downgrade(self), lifecycle.clone());
@@ -289,10 +323,31 @@ impl Replicas {
         self.snapshot(|_| true).into_iter()
     }
 
-    /// The data directories with the replicas in each.
-    pub fn by_directory(&self) -> Vec<(PathBuf, Vec<Arc<Replica>>)> {
-        let path = |directory: &Directory| directory.log.path().to_owned();
-        self.directories.iter().enumerate().map(|(at, d)| (path(d), self.snapshot(|in_dir| in_dir == at))).collect()
+    /// The data directories with the replicas in each; `None` for one that has failed.
+    pub fn by_directory(&self) -> Vec<(PathBuf, Option<Vec<Arc<Replica>>>)> {
+        let replicas = |at| {
+            let has_failed = self.places().has_failed(at);
+            (!has_failed).then(|| self.snapshot(|directory| directory == at))
+        };
+        let usable = self.directories.iter().enumerate().map(|(at, d)| (d.log.path().to_owned(), replicas(at)));
+        usable.chain(self.config.lost_log_dirs.iter().map(|path| (path.clone(), None))).collect()
+    }
+
+    /// How many data directories have failed.
+    pub(super) fn failed_directories(&self) -> usize {
+        let places = self.places();
+        let failed = (0..self.directories.len()).filter(|&at| places.has_failed(at)).count();
+        failed + self.config.lost_log_dirs.len()
+    }
+
+    /// True when a data directory has failed in this life.
+    pub(super) fn has_failed_directory(&self) -> bool {
+        self.places().any_failed()
+    }
+
+    /// The data directories that have not failed.
+    pub(super) fn usable(&self) -> impl Iterator<Item = (usize, &Directory)> {
+        self.directories.iter().enumerate().filter(|(at, _)| !self.places().has_failed(*at))
     }
 
     pub(super) fn in_directory(&self, path: &Path) -> Vec<Arc<Replica>> {
@@ -311,6 +366,7 @@ impl Replicas {
             .collect()
     }
 
+    /// Which directory each partition is in. Not to be held when `hosted` is locked: that comes first.
     pub(super) fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,7 +378,7 @@ impl Replicas {
     }
 
     pub(super) fn remove_deleted_directories(&self) {
-        for directory in &self.directories {
+        for (_, directory) in self.usable() {
             if let Err(error) = directory.log.remove_deleted() {
                 tracing::error!("cannot remove deleted partitions: {error}");
             }
@@ -339,8 +395,8 @@ impl Replicas {
                 Thread::Committer(committer) => committer.stop(),
             }
         }
-        let mut all_were_open = true;
-        for directory in &self.directories {
+        let mut all_were_open = !self.has_failed_directory();
+        for (_, directory) in self.usable() {
             self.note_high_watermarks(&directory.log);
             let open = self.in_directory(directory.log.path());
             open.iter().try_for_each(|replica| replica.close())?;

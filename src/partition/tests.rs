@@ -35,7 +35,8 @@ impl World {
     fn not_started(path: &Path) -> Arc<Replicas> {
         let replicas = Replicas::open(ReplicasConfig {
             broker_id: BrokerId(ME),
-            log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false }],
+            log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false, vital: false }],
+            lost_log_dirs: Vec::new(),
             open_files_max: 100,
             recovery_threads: 2,
             retention_interval: std::time::Duration::from_secs(300),

@@ -9,6 +9,7 @@ mod compaction;
 mod consumer_groups;
 mod dev_cluster;
 mod drop_in;
+mod failed_directories;
 mod failover;
 mod groups;
 mod harness;

@@ -3,7 +3,8 @@
 //! The data directories of this broker with the size of each partition in them; null asks for all partitions, an empty
 //! list for the directories alone. Version 2 is flexible, version 3 has a top-level error, version 4 the size and free
 //! space of the volume (KIP-827), version 5 whether the directory takes no new partitions, which cannot be set here.
-//! A partition that cannot be opened is left out. Lag is 0: partitions do not move between directories.
+//! A directory that has failed is there with KAFKA_STORAGE_ERROR. A partition that cannot be opened is left out. Lag is 0:
+//! partitions do not move between directories.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 
 use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
+use crate::model::ErrorCode;
 use crate::partition::Replica;
 use crate::protocol::messages::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
@@ -23,7 +25,7 @@ pub async fn handle(context: &Context, _: Call, request: DescribeLogDirsRequest)
     let directories = context.replicas.by_directory();
     // A volume that hangs must not hang those who share this thread.
     let results = tokio::task::spawn_blocking(move || {
-        directories.into_iter().map(|(path, replicas)| describe(path, &replicas, asked.as_ref())).collect()
+        directories.into_iter().map(|(path, replicas)| describe(path, replicas, asked.as_ref())).collect()
     })
     .await
     .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -47,7 +49,12 @@ impl Asked {
     }
 }
 
-fn describe(path: PathBuf, replicas: &[Arc<Replica>], asked: Option<&Asked>) -> DescribeLogDirsResult {
+fn describe(path: PathBuf, replicas: Option<Vec<Arc<Replica>>>, asked: Option<&Asked>) -> DescribeLogDirsResult {
+    let log_dir = path.display().to_string();
+    let Some(replicas) = replicas else {
+        let error_code = ErrorCode::KafkaStorageError;
+        return DescribeLogDirsResult { error_code, log_dir, ..DescribeLogDirsResult::default() };
+    };
     let mut topics: BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for replica in replicas {
         let name = replica.topic_partition();
@@ -61,7 +68,7 @@ fn describe(path: PathBuf, replicas: &[Arc<Replica>], asked: Option<&Asked>) -> 
     }
     let (total_bytes, usable_bytes) = volume(&path);
     DescribeLogDirsResult {
-        log_dir: path.display().to_string(),
+        log_dir,
         topics: topics
             .into_iter()
             .map(|(name, mut partitions)| {

@@ -15,7 +15,7 @@ use crate::broker::context::Context;
 use crate::broker::dispatch::Call;
 use crate::config;
 use crate::metadata::{ClusterImage, PartitionImage, TopicImage};
-use crate::model::{ErrorCode, is_internal_topic, validate_topic_name};
+use crate::model::{ErrorCode, TopicId, is_internal_topic, validate_topic_name};
 use crate::partition;
 use crate::protocol::messages::{
     DescribeTopicPartitionsCursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -63,8 +63,12 @@ fn page(view: &ClusterView, request: &DescribeTopicPartitionsRequest, limit: usi
             response.next_cursor = Some(next);
             break;
         }
-        let partitions: Vec<_> =
-            topic.partitions().filter(|(index, _)| *index >= first).take(room).map(|at| partition(view, at)).collect();
+        let partitions: Vec<_> = topic
+            .partitions()
+            .filter(|(index, _)| *index >= first)
+            .take(room)
+            .map(|at| partition(view, topic.id, at))
+            .collect();
         room -= partitions.len();
         let end = partitions.last().map_or(first, |last| last.partition_index + 1);
         response.topics.push(described(topic, partitions));
@@ -117,9 +121,10 @@ fn described(
 
 fn partition(
     view: &ClusterView,
+    topic_id: TopicId,
     (partition_index, partition): (i32, &Arc<PartitionImage>),
 ) -> DescribeTopicPartitionsResponsePartition {
-    let partition = view.partition(partition);
+    let partition = view.partition(topic_id, partition_index, partition);
     DescribeTopicPartitionsResponsePartition {
         error_code: partition.error_code,
         partition_index,

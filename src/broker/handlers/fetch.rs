@@ -256,7 +256,9 @@ impl Fetch<'_> {
                     follower,
                     fetch_offset: asked.fetch_offset,
                     flushed_offset: asked.flushed_offset,
-                    is_eligible: &|| self.is_active(follower),
+                    is_eligible: &|| {
+                        self.is_active(follower, (replica.topic_id(), replica.topic_partition().partition))
+                    },
                     throttle: &self.context.replicas.throttles().leader,
                     current_leader_epoch: asked.current_leader_epoch,
                     last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
@@ -281,11 +283,12 @@ impl Fetch<'_> {
         replica.followers_with(offset).into_iter().find(|&id| is_there(id))
     }
 
-    /// The follower is in that very life by the metadata of now, and may be in an ISR.
-    fn is_active(&self, follower: IsrMember) -> bool {
+    /// The follower is in that very life by the metadata of now, and may be in the partition's ISR.
+    fn is_active(&self, follower: IsrMember, (topic_id, partition): (TopicId, i32)) -> bool {
         let image = self.context.image();
         let registered = image.broker(follower.broker_id);
-        registered.is_some_and(|broker| broker.is_active() && broker.epoch == follower.broker_epoch)
+        registered
+            .is_some_and(|broker| broker.is_active_for(topic_id, partition) && broker.epoch == follower.broker_epoch)
     }
 
     fn respond(&self, call: &Call, session: &SessionContext, reads: Vec<Read>) -> Outcome<FetchResponse> {

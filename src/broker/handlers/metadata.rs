@@ -135,13 +135,21 @@ impl Answer {
             name: Some(topic.name.to_string()),
             topic_id: topic.id.0,
             is_internal: is_internal_topic(&topic.name),
-            partitions: topic.partitions().map(|(index, partition)| self.partition(index, partition)).collect(),
+            partitions: topic
+                .partitions()
+                .map(|(index, partition)| self.partition(topic.id, index, partition))
+                .collect(),
             topic_authorized_operations: self.topic_operations,
         }
     }
 
-    fn partition(&self, partition_index: i32, partition: &PartitionImage) -> MetadataResponsePartition {
-        let partition = self.view.partition(partition);
+    fn partition(
+        &self,
+        topic_id: TopicId,
+        partition_index: i32,
+        partition: &PartitionImage,
+    ) -> MetadataResponsePartition {
+        let partition = self.view.partition(topic_id, partition_index, partition);
         MetadataResponsePartition {
             error_code: partition.error_code,
             partition_index,

@@ -13,7 +13,7 @@ keys! {
         per_broker, refused("New partitions go to the directory with the fewest; none can be kept from getting some.");
     /// How long a broker may keep a failed log directory to itself before it stops, in milliseconds.
     Long "log.dir.failure.timeout.ms" = "30000";
-        at_least(1), low, accepted("A broker with a failed log directory stops at once.");
+        at_least(1), low, in_force;
     /// A segment that would grow beyond this many bytes is closed and a new one begun.
     Int "log.segment.bytes" = "1073741824"; at_least(1_048_576), high, cluster_wide, in_force;
     /// A segment older than this many milliseconds is closed even when it is not full.
