@@ -5,7 +5,11 @@
 //! them. Below that low-water mark a produce is refused with KAFKA_STORAGE_ERROR, which clients try again. Below half of
 //! it followers no longer fetch either, but for internal topics: they fall out of sync rather than take the last bytes.
 //! Reading, retention, deletion and compaction go on, and so does everything once there is room again.
+//!
+//! Whoever looks at a disk so often also sees that it is gone: where there are several directories, one whose path leads
+//! somewhere else has failed.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -21,6 +25,9 @@ use super::round_thread::RoundThread;
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 const MIB: u64 = 1 << 20;
+
+/// Which directory of which file system.
+pub type Identity = (u64, u64);
 
 /// What a file system has, in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -155,6 +162,21 @@ pub fn start(replicas: &Arc<Replicas>) -> std::io::Result<RoundThread> {
     })
 }
 
+/// What a path leads to.
+pub fn identity(path: &Path) -> std::io::Result<Identity> {
+    let found = std::fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
+}
+
+/// A disk that was pulled, or a file system that is not mounted any more, may leave an empty directory in its place.
+fn check_identity(path: &Path, opened: Identity) -> Result<(), String> {
+    match identity(path) {
+        Ok(found) if found == opened => Ok(()),
+        Ok(_) => Err("another directory has taken its place".to_owned()),
+        Err(error) => Err(format!("it cannot be looked at: {error}")),
+    }
+}
+
 /// What is in force now: the mark can be changed while the broker runs.
 fn measure_all(replicas: &Replicas) {
     let image = replicas.image();
@@ -162,14 +184,16 @@ fn measure_all(replicas: &Replicas) {
     let configured = config::LogConfig::resolve(layers.layers()).min_free_bytes;
     for (at, directory) in replicas.usable() {
         let path = directory.log.path();
+        if replicas.directories.len() > 1
+            && let Err(reason) = check_identity(path, directory.identity)
+        {
+            replicas.on_directory_fault(at, &reason);
+            continue;
+        }
         match rustix::fs::statvfs(path) {
             Ok(measured) => {
                 let (free, total) = (measured.f_bavail * measured.f_frsize, measured.f_blocks * measured.f_frsize);
                 directory.room.on_measured(path, Space { free, total }, configured);
-            }
-            // A file system that is gone, or answers with errors, is no place for logs any more.
-            Err(error) if replicas.directories.len() > 1 && error != rustix::io::Errno::INTR => {
-                replicas.on_directory_fault(at, &format!("it cannot be looked at: {error}"));
             }
             Err(error) => tracing::debug!("cannot measure {}: {error}", path.display()),
         }
@@ -211,6 +235,19 @@ mod tests {
         assert!(room.is_low(), "hardly better");
         measured(900);
         assert!(!room.is_low() && room.take(100));
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_another_is_not_that_one() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("d");
+        std::fs::create_dir(&path).unwrap();
+        let opened = identity(&path).unwrap();
+        assert_eq!(check_identity(&path, opened), Ok(()));
+        std::fs::rename(&path, home.path().join("gone")).unwrap();
+        assert!(check_identity(&path, opened).is_err());
+        std::fs::create_dir(&path).unwrap();
+        assert!(check_identity(&path, opened).is_err());
     }
 
     #[test]

@@ -7,6 +7,8 @@ mod append;
 mod cleaner;
 mod committer;
 mod config;
+#[cfg(test)]
+mod directory_fault_tests;
 mod directory_faults;
 mod disk_space;
 mod error;

@@ -22,7 +22,7 @@ use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
 use super::committer::Committer;
 use super::directory_faults::ReplicaNames;
-use super::disk_space::Room;
+use super::disk_space::{Identity, Room};
 use super::error::PartitionError;
 use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
@@ -126,6 +126,8 @@ enum Thread {
 
 pub(super) struct Directory {
     pub(super) log: DataDirectory<OsDisk>,
+    /// Which directory its path led to at the start.
+    pub(super) identity: Identity,
     pub(super) signal: Arc<FlushSignal>,
     pub(super) room: Arc<Room>,
     /// See [`LogDirectory::clean`].
@@ -174,7 +176,8 @@ impl Replicas {
             log.remove_deleted()?;
             found.push(log.partitions()?);
             let (signal, room, clean, vital) = (Arc::default(), Arc::default(), *clean, *vital);
-            directories.push(Directory { log, signal, room, clean, vital });
+            let identity = disk_space::identity(path).map_err(LogError::io("look at", path))?;
+            directories.push(Directory { log, identity, signal, room, clean, vital });
         }
         let (isr_proposals, proposed) = IsrProposalSender::channel();
         let quota = ReplicationQuotaConfig::resolve(Layers::at_start(&config.settings));

@@ -33,9 +33,14 @@ impl World {
 
     /// Replicas that have seen no metadata yet.
     fn not_started(path: &Path) -> Arc<Replicas> {
+        Self::not_started_in(&[path])
+    }
+
+    fn not_started_in(paths: &[&Path]) -> Arc<Replicas> {
+        let log_dirs = paths.iter().map(|&path| LogDirectory { path: path.to_owned(), clean: false, vital: false });
         let replicas = Replicas::open(ReplicasConfig {
             broker_id: BrokerId(ME),
-            log_dirs: vec![LogDirectory { path: path.to_owned(), clean: false, vital: false }],
+            log_dirs: log_dirs.collect(),
             lost_log_dirs: Vec::new(),
             open_files_max: 100,
             recovery_threads: 2,
@@ -48,7 +53,12 @@ impl World {
     }
 
     pub(super) fn new(path: &Path) -> Self {
-        let mut world = Self::open(path, ClusterImage::default());
+        Self::new_in(&[path])
+    }
+
+    /// A registered broker with several directories.
+    pub(super) fn new_in(paths: &[&Path]) -> Self {
+        let mut world = Self { replicas: Self::not_started_in(paths), image: ClusterImage::default() };
         let broker = RegisterBrokerRecord {
             broker_id: ME,
             broker_epoch: 1,
@@ -82,7 +92,7 @@ impl World {
         self.apply([topic.into(), partition.into()]);
     }
 
-    fn remove(&mut self, id: u8) {
+    pub(super) fn remove(&mut self, id: u8) {
         self.apply([RemoveTopicRecord { topic_id: uuid_bytes(Uuid([id; 16])) }.into()]);
     }
 
@@ -103,7 +113,7 @@ fn internal(replica: &Replica, values: &[&str]) -> AppendRequest {
     AppendRequest::internal(batch(values), replica.leader_epoch().unwrap_or(LeaderEpoch(0)))
 }
 
-fn append(replica: &Replica, values: &[&str]) -> i64 {
+pub(super) fn append(replica: &Replica, values: &[&str]) -> i64 {
     replica.append(internal(replica, values), Wall(5_000)).unwrap().base_offset
 }
 

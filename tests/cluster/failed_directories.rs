@@ -1,5 +1,5 @@
 //! A log directory that fails while others go on. A directory fails here by being renamed: what is under its name is gone
-//! then, as when a disk is pulled, and it is back when it has its name again.
+//! then, as when a disk is pulled or unmounted, and it is back when it has its name again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,16 @@ fn pull(directory: &Path) {
     fs::rename(directory, gone(directory)).expect("renamed");
 }
 
+/// What an unmounted file system leaves.
+fn leave_empty(directory: &Path) {
+    pull(directory);
+    fs::create_dir(directory).expect("created");
+}
+
 fn put_back(directory: &Path) {
+    if directory.exists() {
+        fs::remove_dir_all(directory).expect("removed");
+    }
     fs::rename(gone(directory), directory).expect("renamed");
 }
 
@@ -130,7 +139,7 @@ fn the_only_replica_is_offline_with_its_directory_and_back_with_it() {
     }
     let (lost, kept) = split_by(&alone.path("b"));
     assert!(!lost.is_empty() && !kept.is_empty(), "both have some: {lost:?} {kept:?}");
-    pull(&alone.path("b"));
+    leave_empty(&alone.path("b"));
     for topic in &lost {
         eventually("nobody leads what is offline", || {
             let partition = connection.describe_topic(topic).partitions.remove(0);
