@@ -37,9 +37,17 @@ fn gone(directory: &Path) -> PathBuf {
     directory.with_extension("gone")
 }
 
-/// The topics whose first partition is in the directory, and the others.
-fn split_by(directory: &Path) -> (Vec<String>, Vec<String>) {
-    topics().partition(|topic| directory.join(format!("{topic}-0")).is_dir())
+/// Waits until the topic's first partition is in one of the directories of `home`; which.
+fn place(home: &Path, topic: &str) -> &'static str {
+    let holds = |name: &&str| home.join(name).join(format!("{topic}-0")).is_dir();
+    eventually(&format!("{topic} is in one of the directories"), || ["a", "b"].into_iter().find(holds))
+}
+
+/// The topics in the second directory of `home`, and the others; both have some.
+fn split(home: &Path) -> (Vec<String>, Vec<String>) {
+    let (second, first): (Vec<_>, Vec<_>) = topics().partition(|topic| place(home, topic) == "b");
+    assert!(!second.is_empty() && !first.is_empty(), "{second:?} {first:?}");
+    (second, first)
 }
 
 /// The directories with what DescribeLogDirs says of them: their name, and whether they have failed.
@@ -72,7 +80,7 @@ impl Alone {
     }
 }
 
-fn homes(cluster: &Cluster, node: i32) -> PathBuf {
+fn home(cluster: &Cluster, node: i32) -> PathBuf {
     cluster.data(node).parent().expect("the node's home").to_owned()
 }
 
@@ -86,9 +94,8 @@ fn the_partitions_of_a_failed_directory_move_to_other_brokers_and_the_others_sta
         connection.create_topic_with(&topic, 1, 3, &[]);
         cluster.await_isr(2, &topic, &[1, 2, 3]);
     }
-    let failing = homes(&cluster, 1).join("b");
-    let (lost, kept) = split_by(&failing);
-    assert!(!lost.is_empty() && !kept.is_empty(), "both have some: {lost:?} {kept:?}");
+    let failing = home(&cluster, 1).join("b");
+    let (lost, kept) = split(&home(&cluster, 1));
     let load = Load::start(&cluster, &lost[0]);
     load.await_progress();
     pull(&failing);
@@ -102,15 +109,17 @@ fn the_partitions_of_a_failed_directory_move_to_other_brokers_and_the_others_sta
     }
     load.await_progress();
     for topic in &kept {
-        let partition = &connection.describe_topic(topic).partitions[0];
-        assert_eq!((partition.isr_nodes.len(), partition.offline_replicas.len()), (3, 0), "{topic} is not touched");
+        cluster.await_isr(2, topic, &[1, 2, 3]);
+        eventually(&format!("{topic} is not touched"), || {
+            connection.describe_topic(topic).partitions[0].offline_replicas.is_empty().then_some(())
+        });
     }
     let told = described(&mut cluster.connect(1));
     assert_eq!(told, [("a".to_owned(), ErrorCode::None), ("b".to_owned(), ErrorCode::KafkaStorageError)]);
     connection.create_topic_with("later", 1, 3, &[]);
     cluster.await_isr(2, "later", &[1, 2, 3]);
-    let remaining = homes(&cluster, 1).join("a");
-    assert!(remaining.join("later-0").is_dir(), "what is left takes new partitions");
+    let remaining = home(&cluster, 1).join("a");
+    assert_eq!(place(&home(&cluster, 1), "later"), "a", "what is left takes new partitions");
     assert!(run_marker(&remaining).contains("\"bootId\":\"\""), "this life vouches for nothing any more");
 
     assert!(cluster.stop(1).success());
@@ -137,8 +146,7 @@ fn the_only_replica_is_offline_with_its_directory_and_back_with_it() {
         connection.create_topic(&topic);
         connection.produce(&topic, topic.as_bytes());
     }
-    let (lost, kept) = split_by(&alone.path("b"));
-    assert!(!lost.is_empty() && !kept.is_empty(), "both have some: {lost:?} {kept:?}");
+    let (lost, kept) = split(alone.home.path());
     leave_empty(&alone.path("b"));
     for topic in &lost {
         eventually("nobody leads what is offline", || {
@@ -174,7 +182,7 @@ fn a_directory_that_cannot_be_used_at_the_start_keeps_its_partitions_to_itself()
         connection.create_topic(&topic);
         connection.produce(&topic, topic.as_bytes());
     }
-    let (lost, kept) = split_by(&alone.path("b"));
+    let (lost, kept) = split(alone.home.path());
     assert!(node.stop().success());
     pull(&alone.path("b"));
     fs::write(alone.path("b"), "no directory: a disk that cannot be mounted").expect("written");
@@ -219,7 +227,7 @@ fn the_process_ends_with_the_directory_of_its_metadata_log() {
 #[test]
 fn a_broker_ends_with_the_last_of_its_directories() {
     let mut cluster = Plan::isolated(1, 1).set("log.dirs", "a,b").start();
-    let home = homes(&cluster, 2);
+    let home = home(&cluster, 2);
     pull(&home.join("a"));
     cluster.await_log(2, "has failed");
     let told = described(&mut cluster.connect(2));
