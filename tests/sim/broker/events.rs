@@ -23,7 +23,7 @@ impl Broker {
             }
             Timer::Flush => {
                 ctx.timer(self.address(), ctx.swarm.flush_interval_ms, Timer::Flush);
-                flush(&mut process)
+                flush(self.node, &mut process, ctx)
             }
             Timer::LagTick => {
                 ctx.timer(self.address(), (ctx.swarm.lag_time_max_ms / 2).max(10), Timer::LagTick);

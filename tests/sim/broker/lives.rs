@@ -103,7 +103,7 @@ impl Broker {
     /// when its loss would be one too many.
     pub fn rot_for(&mut self, choice: u64, down_ms: u64, ctx: &mut Context) {
         let allowed = self.doom.is_none() && self.min_isr_allows_loss(ctx);
-        let target = self.unsynced_byte(choice).filter(|_| allowed);
+        let target = self.unsynced_byte(choice, ctx).filter(|_| allowed);
         self.crash(false, 0, false, ctx);
         if let Some((path, position)) = target {
             self.disk.rot(&path, position);
@@ -114,18 +114,19 @@ impl Broker {
         self.start_after(down_ms, ctx);
     }
 
-    /// A byte that a batch's CRC protects, or that holds it, past the recovery point of its log.
-    fn unsynced_byte(&self, choice: u64) -> Option<(PathBuf, usize)> {
+    /// A byte that a batch's CRC protects, or that holds it, in what no sync has put on the disk.
+    fn unsynced_byte(&self, choice: u64, ctx: &Context) -> Option<(PathBuf, usize)> {
         let process = self.process.as_ref()?;
         let mut batches = Vec::new();
         for (index, replica) in &process.replicas {
+            let synced = replica.recovery_point().max(ctx.oracle.flushed_end(self.node, *index));
             let directory = Path::new(DATA).join(format!("{TOPIC}-{index}"));
             let segments = self.disk.list(&directory).ok()?.into_iter().filter(|entry| entry.name.ends_with(".log"));
             for segment in segments {
                 let path = directory.join(segment.name);
                 let content = self.disk.read(&path).ok()?;
                 for batch in Batches::new(&content).flatten() {
-                    if batch.header.base_offset >= replica.recovery_point() {
+                    if batch.header.base_offset >= synced {
                         batches.push((path.clone(), batch.position, batch.header.size()));
                     }
                 }

@@ -184,9 +184,10 @@ impl Broker {
 }
 
 /// Flushes what is dirty and writes the checkpoints, as the flusher's round does.
-fn flush(process: &mut Process) -> Step {
+fn flush(node: usize, process: &mut Process, ctx: &mut Context) -> Step {
     for (partition, replica) in &mut process.replicas {
         replica.log().flush()?;
+        ctx.oracle.flushed(node, *partition, replica.recovery_point());
         let high_watermark = replica.high_watermark();
         process.directory.set_high_watermark(&TopicPartition::new(TOPIC, *partition), high_watermark);
     }

@@ -23,10 +23,7 @@ impl Controller {
         controller.decide(Kind::InitializeCluster(InitializeCluster { cluster_id: CLUSTER_ID.into() }));
         for node in 0..brokers {
             controller.command(&register(node, node as u64 + 1, -1));
-            let epoch = controller.epoch(node);
-            let unfence =
-                UnfenceBroker { broker_id: broker_id(node).0, broker_epoch: epoch, current_metadata_index: epoch };
-            controller.decide(Kind::UnfenceBroker(unfence));
+            controller.unfence(node);
         }
         controller
     }
@@ -56,9 +53,34 @@ impl Controller {
         self.decide(Kind::AlterPartitionReassignments(reassign));
     }
 
-    /// The leader has the ISR changed.
-    fn alter_isr(&mut self, leader: usize, nodes: &[usize]) {
-        let Some(now) = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0)) else { return };
+    /// A topic of one partition, of `replicas` replicas; the first of them leads.
+    fn create_topic(&mut self, replicas: i32) -> Vec<usize> {
+        let topic = CreatableTopic {
+            name: TOPIC.to_owned(),
+            num_partitions: 1,
+            replication_factor: replicas,
+            topic_id: uuid_bytes(TOPIC_ID),
+            ..Default::default()
+        };
+        self.decide(Kind::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false }));
+        self.complete().into_iter().map(node_of).collect()
+    }
+
+    fn fence(&mut self, node: usize) {
+        let fence = FenceBroker { broker_id: broker_id(node).0, broker_epoch: self.epoch(node) };
+        self.decide(Kind::FenceBroker(fence));
+    }
+
+    fn unfence(&mut self, node: usize) {
+        let epoch = self.epoch(node);
+        let unfence =
+            UnfenceBroker { broker_id: broker_id(node).0, broker_epoch: epoch, current_metadata_index: epoch };
+        self.decide(Kind::UnfenceBroker(unfence));
+    }
+
+    /// The leader's proposal of another ISR, on the present epochs.
+    fn proposal(&self, leader: usize, nodes: &[usize]) -> MetadataCommand {
+        let now = self.0.topic_by_name(TOPIC).and_then(|topic| topic.partition(0)).expect("the topic was created");
         let member = |&node: &usize| IsrMember { broker_id: broker_id(node).0, broker_epoch: self.epoch(node) };
         let proposal = PartitionProposal {
             topic_id: uuid_bytes(TOPIC_ID),
@@ -73,7 +95,7 @@ impl Controller {
             broker_epoch: self.epoch(leader),
             partitions: vec![proposal],
         };
-        self.decide(Kind::AlterPartition(alter));
+        MetadataCommand { kind: Some(Kind::AlterPartition(alter)) }
     }
 
     /// Replicas that hold everything, as far as the image knows.
@@ -90,25 +112,31 @@ impl Controller {
 /// leads on alone; then somebody gives the move up.
 pub fn a_reassignment_given_up_too_late() -> Verdict {
     let mut controller = Controller::new(3);
-    let topic = CreatableTopic {
-        name: TOPIC.to_owned(),
-        num_partitions: 1,
-        replication_factor: 1,
-        topic_id: uuid_bytes(TOPIC_ID),
-        ..Default::default()
-    };
-    controller.decide(Kind::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false }));
-    let first = controller.complete();
-    must(first.len() == 1, "the topic has no replica")?;
-    let others = (1..=3).filter(|id| BrokerId(*id) != first[0]).collect();
-    let old = node_of(first[0]);
-    controller.reassign(Some(others));
-    let new = (0..3).find(|node| *node != old).unwrap_or(old);
-    controller.alter_isr(old, &[old, new]);
+    let [old] = controller.create_topic(1)[..] else { return Err("the topic has not one replica".to_owned()) };
+    let others: Vec<usize> = (0..3).filter(|node| *node != old).collect();
+    let new = others[0];
+    controller.reassign(Some(others.iter().map(|node| broker_id(*node).0).collect()));
+    let proposal = controller.proposal(old, &[old, new]);
+    controller.command(&proposal);
     must(controller.complete().len() == 2, "the added replica is not taken into the ISR")?;
-    let fence = FenceBroker { broker_id: broker_id(old).0, broker_epoch: controller.epoch(old) };
-    controller.decide(Kind::FenceBroker(fence));
+    controller.fence(old);
     must(controller.complete() == [broker_id(new)], "the added replica is not the only complete one")?;
     controller.reassign(None);
     must(controller.complete().contains(&broker_id(new)), "the only replica that holds every record is none any more")
+}
+
+/// A leader proposes a follower that is fenced for a moment, and is refused: it waits for that follower no more. Then
+/// a copy of the proposal arrives, when the follower is active again.
+pub fn a_refused_proposal_that_comes_again() -> Verdict {
+    let mut controller = Controller::new(2);
+    let [leader, follower] = controller.create_topic(2)[..] else {
+        return Err("there are not two replicas".to_owned());
+    };
+    controller.fence(follower);
+    must(!controller.complete().contains(&broker_id(follower)), "a fenced broker is in the ISR")?;
+    let proposal = controller.proposal(leader, &[leader, follower]);
+    controller.command(&proposal);
+    controller.unfence(follower);
+    controller.command(&proposal);
+    must(!controller.complete().contains(&broker_id(follower)), "a refused proposal was accepted when it came again")
 }

@@ -37,6 +37,18 @@ pub const SCRIPTS: &[Script] = &[
         "a reassignment given up too late",
         metadata::a_reassignment_given_up_too_late,
     ),
+    script(
+        "refused-proposal-may-come-again",
+        "A8",
+        "a refused proposal that comes again",
+        metadata::a_refused_proposal_that_comes_again,
+    ),
+    script(
+        "unflushed-copies-count",
+        "A5",
+        "a copy that is not on the disk",
+        replication::a_copy_that_is_not_on_the_disk,
+    ),
     script("half-a-batch-stays", "A12", "a full disk and a kill", logs::a_full_disk_and_a_kill),
     script(
         "former-coordinator-accepted",

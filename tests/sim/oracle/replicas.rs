@@ -33,14 +33,14 @@ impl Oracle {
             );
         }
         let before = &self.shadows[node][partition as usize];
-        let given_up = before.given_up;
+        let (given_up, flushed) = (before.given_up, before.flushed.min(entries.len() as Offset));
         if !before.unknown && before.entries != entries {
             let (had, has) = (before.entries.len(), entries.len());
             self.fail("A17", format!("broker {} opened {partition} with {has} records, but had {had}: they differ although only the process ended", node + 1));
         }
         self.recovered(node, partition, &entries);
         self.shadows[node][partition as usize] =
-            Shadow { entries, broker_epoch, last_epoch: broker_epoch, given_up, ..Shadow::default() };
+            Shadow { entries, flushed, broker_epoch, last_epoch: broker_epoch, given_up, ..Shadow::default() };
         self.check_complete(partition);
     }
 
@@ -146,7 +146,13 @@ impl Oracle {
 
     /// A replica has synced its log up to `offset`.
     pub fn flushed(&mut self, node: usize, partition: i32, offset: Offset) {
-        self.shadows[node][partition as usize].flushed = offset;
+        let flushed = &mut self.shadows[node][partition as usize].flushed;
+        *flushed = (*flushed).max(offset);
+    }
+
+    /// How far a replica's log has been synced, whether its broker remembers that or not.
+    pub fn flushed_end(&self, node: usize, partition: i32) -> Offset {
+        self.shadows[node][partition as usize].flushed
     }
 
     /// A replica truncated its log, as the leader of this epoch told it.
