@@ -104,7 +104,7 @@ async fn create(
     replicas: &Replicas,
 ) -> BTreeMap<String, ErrorCode> {
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let command = metadata_command::Kind::CreateTopics(CreateTopics { topics, validate_only: false });
+    let command = metadata_command::Kind::CreateTopics(CreateTopics { topics, ..CreateTopics::default() });
     match submit(controller, replicas, command, CONTROLLER_TIMEOUT).await {
         Ok(reply) => match reply.kind {
             Some(metadata_reply::Kind::CreateTopics(reply)) => {

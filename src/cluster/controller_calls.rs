@@ -406,6 +406,7 @@ fn is_repeatable(command: &MetadataCommand) -> bool {
             | Kind::BeginControlledShutdown(_)
             | Kind::AlterPartition(_)
             | Kind::ElectLeaders(_)
+            | Kind::RemoveExpiredTopics(_)
             | Kind::AllocateProducerIds(_)
             | Kind::ReportOfflineReplicas(_),
         ) => true,

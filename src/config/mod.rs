@@ -68,5 +68,12 @@ pub use update::{
 pub use value::ConfigValue;
 pub use voters::Voter;
 
+/// The config with which CreateTopics restores a deleted topic instead of creating one: its topic id, or empty for the
+/// one of the name that was deleted last (docs/adr/0010-undelete-is-a-creation.md).
+pub const UNDELETE_KEY: &str = "ottla.topic.undelete";
+/// The resource of type topic that DescribeConfigs answers with the deleted topics that can be restored. No topic can
+/// have this name.
+pub const DELETED_TOPICS: &str = "ottla:deleted";
+
 /// The configs that one resource has set, by key.
 pub type ConfigMap = BTreeMap<String, String>;

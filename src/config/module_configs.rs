@@ -208,6 +208,8 @@ pub struct TopicCreationConfig {
     pub num_partitions: i32,
     /// `default.replication.factor`.
     pub default_replication_factor: i16,
+    /// `ottla.topic.delete.retention.ms`.
+    pub delete_retention_ms: i64,
 }
 
 impl TopicCreationConfig {
@@ -218,6 +220,7 @@ impl TopicCreationConfig {
             delete_enable: layers.boolean("delete.topic.enable"),
             num_partitions: layers.int("num.partitions"),
             default_replication_factor: i16::try_from(layers.int("default.replication.factor")).unwrap_or(i16::MAX),
+            delete_retention_ms: layers.long("ottla.topic.delete.retention.ms"),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::error::{ControllerError, FaultReport};
 use super::identity::Identity;
 use super::metrics::Decided;
 use super::raft::{Leadership, Proposed, Quorum};
+use crate::clock;
 use crate::metadata::{Batch, ClusterDefaults, unclean_elections, uuid_bytes};
 use crate::model::{BrokerId, TopicPartition, Uuid};
 use crate::rpc::metadata::{InitializeCluster, MetadataCommand, MetadataReply, metadata_command::Kind};
@@ -242,11 +243,15 @@ fn refuse(batch: Vec<Submission>) {
     }
 }
 
-/// Fills in what is random: deciding must not draw.
+/// Fills in what is random, and the time: deciding must neither draw nor look at a clock.
 fn draw(command: &mut MetadataCommand) {
     let mut random = rand::rng();
+    let now_ms = clock::wall().0;
     match &mut command.kind {
+        Some(Kind::DeleteTopics(delete)) => delete.now_ms = now_ms,
+        Some(Kind::RemoveExpiredTopics(remove)) => remove.now_ms = now_ms,
         Some(Kind::CreateTopics(create)) => {
+            create.now_ms = now_ms;
             for topic in &mut create.topics {
                 topic.placement_seed = random.next_u64();
                 if topic.topic_id.is_empty() {

@@ -11,6 +11,7 @@
 //! `raft/`. A fault of its disk ends the controller: nothing is tried again on a file whose sync failed.
 
 mod config;
+mod deleted_topics;
 mod error;
 mod feed;
 mod feed_messages;

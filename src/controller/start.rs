@@ -13,6 +13,7 @@ use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
 use super::config::ControllerConfig;
+use super::deleted_topics::DeletedTopics;
 use super::error::{ControllerError, FaultReport};
 use super::formation::Formation;
 use super::fragile_topics::FragileTopics;
@@ -106,6 +107,12 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         leadership: leadership.clone(),
         commands: commands.clone(),
     });
+    let deleted_topics = DeletedTopics {
+        applied: quorum.applied().clone(),
+        leadership: leadership.clone(),
+        defaults: config.defaults.clone(),
+        commands: commands.clone(),
+    };
     let fragile_topics =
         FragileTopics { applied: quorum.applied().clone(), leadership: leadership.clone(), defaults: config.defaults };
     let seats = Arc::new(Seats::new(identity.clone(), quorum.clone()));
@@ -142,6 +149,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
             }
         }),
     ];
+    tasks.push(spawn_or_abort(&control, "deleted topics", deleted_topics.run()));
     tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
     tasks.push(spawn_or_abort(&control, "seats of the quorum", {
         let leadership = leadership.clone();

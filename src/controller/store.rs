@@ -14,6 +14,7 @@
 //! | `cluster` | `cluster_id`, `producer_ids` | they change |
 //! | `features` | name | any feature changes |
 //! | `brokers` | id (i32, big-endian) | the broker changes |
+//! | `deleted_topics` | number of the record (u32, big-endian) | any deleted topic comes or goes |
 //! | `topics` | topic id (16 bytes) | the topic comes or goes |
 //! | `partitions` | topic id, partition (i32, big-endian) | the partition changes |
 //! | `configs` | resource type (1 byte), resource name, 0, key | the resource's configuration changes |
@@ -244,7 +245,7 @@ fn load(database: &sled::Db) -> Result<AppliedState, String> {
     let state = tree("state")?.get(STATE_KEY).map_err(|error| error.to_string())?.ok_or("it holds no state")?;
     let header = SnapshotHeader::decode(state.as_ref()).map_err(|error| error.to_string())?;
     let mut records = Vec::new();
-    for name in ["cluster", "features", "brokers", "topics", "partitions", "configs"] {
+    for name in ["cluster", "features", "brokers", "deleted_topics", "topics", "partitions", "configs"] {
         for item in tree(name)?.iter() {
             let (_, value) = item.map_err(|error| error.to_string())?;
             records.push(MetadataRecord::decode(value.as_ref()).map_err(|error| error.to_string())?);
@@ -257,6 +258,7 @@ fn write_changes(database: &sled::Db, before: &ClusterImage, after: &ClusterImag
     let delta = ImageDelta::between(before.clone(), after.clone());
     write_cluster(database, before, after)?;
     write_brokers(database, &delta)?;
+    write_deleted_topics(database, before, after)?;
     write_topics(database, &delta)?;
     write_configs(database, &delta)
 }
@@ -287,6 +289,19 @@ fn write_brokers(database: &sled::Db, delta: &ImageDelta) -> sled::Result<()> {
             Some(broker) => put(&tree, &id.0.to_be_bytes(), broker.to_record())?,
             None => remove(&tree, &id.0.to_be_bytes())?,
         }
+    }
+    Ok(())
+}
+
+/// They are few, and change seldom: all of them are written again, in the order in which they are read.
+fn write_deleted_topics(database: &sled::Db, before: &ClusterImage, after: &ClusterImage) -> sled::Result<()> {
+    if after.has_same_deleted_topics(before) {
+        return Ok(());
+    }
+    let tree = database.open_tree("deleted_topics")?;
+    tree.clear()?;
+    for (number, record) in (0_u32..).zip(after.deleted_topic_records()) {
+        put(&tree, &number.to_be_bytes(), record)?;
     }
     Ok(())
 }

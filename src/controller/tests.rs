@@ -89,7 +89,7 @@ impl Node {
             replication_factor: 1,
             ..CreatableTopic::default()
         };
-        self.submit(Kind::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false })).await
+        self.submit(Kind::CreateTopics(CreateTopics { topics: vec![topic], ..CreateTopics::default() })).await
     }
 
     async fn must_create_topic(&self, name: &str) {
@@ -180,7 +180,7 @@ async fn refusals_are_replies() {
     let Some(metadata_reply::Kind::CreateTopics(topics)) = reply.kind else { panic!("{reply:?}") };
     assert_eq!(topics.topics[0].error_code, i32::from(ErrorCode::TopicAlreadyExists.code()));
     let delete = DeletableTopic { topic: Some(deletable_topic::Topic::Name("t".to_owned())) };
-    soon(node.submit(Kind::DeleteTopics(DeleteTopics { topics: vec![delete] }))).await;
+    soon(node.submit(Kind::DeleteTopics(DeleteTopics { topics: vec![delete], ..DeleteTopics::default() }))).await;
     assert_eq!(node.cluster.image().current().topic_count(), 0);
     node.stop().await;
 }
@@ -314,7 +314,7 @@ async fn three_blank_voters_form_one_quorum_and_outlive_its_leader() {
     let leader = controllers.iter().position(|controller| controller.leads()).unwrap();
     controllers.remove(leader).shutdown().await;
     let topic = CreatableTopic { name: "t".to_owned(), num_partitions: 1, replication_factor: 1, ..Default::default() };
-    let create = CreateTopics { topics: vec![topic], validate_only: false };
+    let create = CreateTopics { topics: vec![topic], ..CreateTopics::default() };
     let command = MetadataCommand { kind: Some(Kind::CreateTopics(create)) };
     // A command under way when its leader dies has an unknown outcome; this one is sent anew until it is answered.
     let reply = loop {
@@ -351,7 +351,7 @@ async fn a_voter_that_was_away_for_long_is_sent_a_snapshot() {
     for number in 0..60 {
         let (name, configs) = (format!("topic-{number}"), vec![large.clone()]);
         let topic = CreatableTopic { name, num_partitions: 1, replication_factor: 1, configs, ..Default::default() };
-        let create = CreateTopics { topics: vec![topic], validate_only: false };
+        let create = CreateTopics { topics: vec![topic], ..CreateTopics::default() };
         let command = MetadataCommand { kind: Some(Kind::CreateTopics(create)) };
         soon(cluster.calls().submit(command, PATIENCE)).await.unwrap();
     }

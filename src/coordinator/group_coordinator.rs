@@ -150,10 +150,13 @@ impl GroupCoordinator {
     /// How many groups are coordinated here, and all that they have committed.
     pub fn progress(&self) -> (usize, Vec<GroupProgress>) {
         let (mut groups, mut committed) = (0, Vec::new());
+        let image = self.environment.replicas.image();
         self.host.for_each(|shard| {
             for (id, group) in shard.machine.iter() {
                 groups += 1;
-                committed.extend(group.offsets().iter().map(|(topic, partition, offset)| GroupProgress {
+                let exist =
+                    group.offsets().iter().filter(|(_, _, offset)| image.deleted_topic(offset.topic_id).is_none());
+                committed.extend(exist.map(|(topic, partition, offset)| GroupProgress {
                     group: id.to_owned(),
                     topic: Arc::clone(topic),
                     partition,
@@ -378,13 +381,13 @@ impl GroupCoordinator {
     }
 
     pub(super) async fn on_metadata(&self, delta: &ImageDelta) {
-        let removed: Vec<_> = delta.removed_topics().map(|topic| (topic.name.clone(), topic.id)).collect();
-        if removed.is_empty() {
+        let gone = gone_topics(delta);
+        if gone.is_empty() {
             return;
         }
         // Only what was committed for these very topics: by now there may be new ones of the same names.
         let is_gone = |topic: &str, id: TopicId| {
-            removed.iter().any(|(name, removed)| **name == *topic && (id == *removed || id == TopicId(Uuid::ZERO)))
+            gone.iter().any(|(name, gone)| **name == *topic && (id == *gone || id == TopicId(Uuid::ZERO)))
         };
         self.for_each_group(|shard, group_id| shard.forget_deleted_topics(group_id, is_gone)).await;
     }
@@ -399,6 +402,14 @@ impl GroupCoordinator {
             }
         }
     }
+}
+
+/// The topics that are deleted for good with this change, and whose offsets go with them. The offsets of one that can be
+/// restored wait with it, unless the group commits for another topic of its name.
+fn gone_topics(delta: &ImageDelta) -> Vec<(Arc<str>, TopicId)> {
+    let removed = delta.removed_topics().filter(|topic| delta.new.deleted_topic(topic.id).is_none());
+    let expired = delta.expired_topics().map(|deleted| &deleted.topic);
+    removed.chain(expired).map(|topic| (Arc::clone(&topic.name), topic.id)).collect()
 }
 
 fn append(

@@ -214,7 +214,7 @@ impl Machine for Groups {
             }
             let is_other = |id: TopicId, now: TopicId| id != now && id != TopicId(Uuid::ZERO);
             shard.forget_deleted_topics(&group_id, |topic, id| {
-                image.topic_id(topic).is_none_or(|now| is_other(id, now))
+                image.deleted_topic(id).is_none() && image.topic_id(topic).is_none_or(|now| is_other(id, now))
             });
         }
     }

@@ -48,7 +48,7 @@ impl TopicCreation {
     }
 
     async fn create(&self) -> Result<Arc<TopicImage>, ErrorCode> {
-        let create = CreateTopics { topics: vec![self.topic.clone()], validate_only: false };
+        let create = CreateTopics { topics: vec![self.topic.clone()], ..CreateTopics::default() };
         let command = MetadataCommand { kind: Some(metadata_command::Kind::CreateTopics(create)) };
         let reply = match self.controller.submit(command, CREATION_TIMEOUT).await {
             Ok(reply) => reply,

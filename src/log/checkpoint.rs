@@ -8,6 +8,7 @@
 //! | `log-start-offset-checkpoint` | topic, partition, offset of the first record that can be read |
 //! | `replication-offset-checkpoint` | topic, partition, high watermark |
 //! | `leader-epoch-checkpoint` | leader epoch, its first offset |
+//! | `kept-checkpoint` (ours), in a directory that is kept | name of one of the first three files, the partition's offset in it |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -56,6 +57,18 @@ pub fn read_leader_epochs(disk: &impl Disk, path: &Path) -> Result<LeaderEpochs,
         Some(EpochEntry { epoch: LeaderEpoch(number(fields)?), start_offset: number(fields)? })
     };
     Ok(LeaderEpochs::from_entries(read_entries(disk, path, entry)?))
+}
+
+/// The text of a partition's offsets in several checkpoints, by their names.
+pub fn format_named_offsets(offsets: &BTreeMap<String, Offset>) -> String {
+    let entries: String = offsets.iter().map(|(name, offset)| format!("{name} {offset}\n")).collect();
+    format!("0\n{}\n{entries}", offsets.len())
+}
+
+/// Reads such offsets; empty when there is no file.
+pub fn read_named_offsets(disk: &impl Disk, path: &Path) -> Result<BTreeMap<String, Offset>, LogError> {
+    let entry = |fields: &mut SplitAsciiWhitespace<'_>| Some((fields.next()?.to_owned(), number(fields)?));
+    Ok(read_entries(disk, path, entry)?.into_iter().collect())
 }
 
 fn number<T: FromStr>(fields: &mut SplitAsciiWhitespace<'_>) -> Option<T> {

@@ -3,7 +3,7 @@
 //! The offsets of the checkpoints are kept here for all partitions, and written when the owner says so. Only what must
 //! not be believed after a crash is written at once: a recovery point that goes down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -198,6 +198,27 @@ impl<D: Disk> DataDirectory<D> {
         self.checkpoints().first_dirty_offsets.set(partition, offset);
     }
 
+    /// What the checkpoints say of a partition, by their names.
+    pub(super) fn offsets_of(&self, partition: &TopicPartition) -> BTreeMap<String, Offset> {
+        let mut checkpoints = self.checkpoints();
+        let named = checkpoints.by_name().into_iter();
+        named.filter_map(|(name, checkpoint)| Some((name.to_owned(), *checkpoint.offsets.get(partition)?))).collect()
+    }
+
+    /// Makes the checkpoints say that again, durably.
+    pub(super) fn set_offsets(
+        &self,
+        partition: &TopicPartition,
+        offsets: &BTreeMap<String, Offset>,
+    ) -> Result<(), LogError> {
+        for (name, checkpoint) in self.checkpoints().by_name() {
+            if let Some(offset) = offsets.get(name) {
+                checkpoint.set(partition, *offset);
+            }
+        }
+        self.write_checkpoints()
+    }
+
     /// Forgets a partition that is gone.
     pub(super) fn forget(&self, partition: &TopicPartition) {
         let mut checkpoints = self.checkpoints();
@@ -253,6 +274,15 @@ impl<D: Disk> DataDirectory<D> {
 }
 
 impl Checkpoints {
+    fn by_name(&mut self) -> [(&'static str, &mut Checkpoint); 4] {
+        [
+            (RECOVERY_POINTS, &mut self.recovery_points),
+            (LOG_START_OFFSETS, &mut self.log_start_offsets),
+            (HIGH_WATERMARKS, &mut self.high_watermarks),
+            (FIRST_DIRTY_OFFSETS, &mut self.first_dirty_offsets),
+        ]
+    }
+
     fn all_partitions(&self) -> impl Iterator<Item = TopicPartition> {
         let all = [&self.recovery_points, &self.log_start_offsets, &self.high_watermarks, &self.first_dirty_offsets];
         all.into_iter().flat_map(|checkpoint| checkpoint.offsets.keys()).cloned().collect::<BTreeSet<_>>().into_iter()

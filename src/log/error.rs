@@ -62,6 +62,12 @@ pub enum LogError {
         /// What `partition.metadata` says.
         found: TopicId,
     },
+    /// The log of a deleted topic is wanted back, and somebody has taken it away.
+    #[error("the log of {partition} was kept when its topic was deleted, and is not there any more")]
+    KeptLogIsGone {
+        /// Which partition.
+        partition: String,
+    },
     /// Asked for an offset that the log does not hold.
     #[error("offset {offset} is outside of the log, which holds {log_start_offset} to {log_end_offset}")]
     OffsetOutOfRange {
@@ -150,6 +156,7 @@ impl LogError {
             | LogError::Corrupt { .. }
             | LogError::EndsBeforeRecoveryPoint { .. }
             | LogError::Malformed { .. }
+            | LogError::KeptLogIsGone { .. }
             | LogError::OffsetsNotContinuous { .. }
             | LogError::LeaderEpochBackwards { .. }
             | LogError::Failed { .. } => ErrorCode::KafkaStorageError,

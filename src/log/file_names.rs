@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `<topic>-<partition>/` | a partition's directory |
 //! | `<topic>-<partition>.<id>-delete/` | the same, to be removed |
+//! | `<topic>-<partition>.<topic id>-kept/` | the same, of a deleted topic that can be restored |
 //! | `00000000000000000042.log` | batches from offset 42 on |
 //! | `….index` `….timeindex` `….txnindex` | its indexes |
 //! | `00000000000000000042.snapshot` | producer state before offset 42 |
@@ -11,7 +12,7 @@
 //! | `….cleaned` | a file that compaction is still writing |
 //! | `….swap` | a file that compaction has finished, about to take its place |
 
-use crate::model::{Offset, TopicPartition, Uuid, validate_topic_name};
+use crate::model::{Offset, TopicId, TopicPartition, Uuid, validate_topic_name};
 
 /// What is appended to the name of a file that is not part of the log: not yet, or no longer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +41,8 @@ impl Standing {
 
 /// Ends the name of a partition directory that is to be removed.
 pub const DELETE_DIRECTORY_SUFFIX: &str = "-delete";
+/// Ends the name of a partition directory whose topic is deleted and can be restored.
+pub const KEPT_DIRECTORY_SUFFIX: &str = "-kept";
 /// `leader-epoch-checkpoint`, in each partition's directory.
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 /// `partition.metadata`, in each partition's directory.
@@ -112,17 +115,37 @@ pub fn parse_partition_directory_name(name: &str) -> Option<TopicPartition> {
 /// The name of a partition's directory that is to be removed; `id` makes it unlike all others. The
 /// topic's name is shortened so that the whole stays below 255 bytes, as Kafka does.
 pub fn deleted_directory_name(partition: &TopicPartition, id: Uuid) -> String {
-    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let end = format!("-{}.{hex}{DELETE_DIRECTORY_SUFFIX}", partition.partition);
-    let topic: String = partition.topic.chars().take(255 - end.len()).collect();
-    topic + &end
+    renamed_directory_name(partition, id, DELETE_DIRECTORY_SUFFIX)
 }
 
 /// True for the name of a directory that is to be removed.
 pub fn is_deleted_directory_name(name: &str) -> bool {
-    name.strip_suffix(DELETE_DIRECTORY_SUFFIX)
-        .and_then(|rest| rest.rsplit_once('.'))
-        .is_some_and(|(_, hex)| hex.len() == 32 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+    name.strip_suffix(DELETE_DIRECTORY_SUFFIX).and_then(|rest| rest.rsplit_once('.')).is_some_and(|(_, id)| is_hex(id))
+}
+
+/// The name of a partition's directory whose topic is deleted and can be restored, shortened as above. The topic's id
+/// and the partition's number tell what it is.
+pub fn kept_directory_name(partition: &TopicPartition, topic_id: TopicId) -> String {
+    renamed_directory_name(partition, topic_id.0, KEPT_DIRECTORY_SUFFIX)
+}
+
+/// Takes such a name apart; `None` for any other.
+pub fn parse_kept_directory_name(name: &str) -> Option<(TopicId, i32)> {
+    let (front, id) = name.strip_suffix(KEPT_DIRECTORY_SUFFIX)?.rsplit_once('.')?;
+    let (_, partition) = front.rsplit_once('-')?;
+    let id = u128::from_str_radix(id, 16).ok().filter(|_| is_hex(id))?;
+    Some((TopicId(Uuid(id.to_be_bytes())), partition.parse().ok()?))
+}
+
+fn renamed_directory_name(partition: &TopicPartition, id: Uuid, suffix: &str) -> String {
+    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let end = format!("-{}.{hex}{suffix}", partition.partition);
+    let topic: String = partition.topic.chars().take(255 - end.len()).collect();
+    topic + &end
+}
+
+fn is_hex(id: &str) -> bool {
+    id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
@@ -154,5 +177,12 @@ mod tests {
         assert!(parse_partition_directory_name(&deleted).is_none());
         let long = deleted_directory_name(&TopicPartition::new("x".repeat(249), 12345), Uuid::ZERO);
         assert_eq!(long.len(), 255);
+        let kept = kept_directory_name(&partition, TopicId(Uuid([0xab; 16])));
+        assert_eq!(kept, format!("a-b.c-7.{}-kept", "ab".repeat(16)));
+        assert_eq!(parse_kept_directory_name(&kept), Some((TopicId(Uuid([0xab; 16])), 7)));
+        assert!(parse_partition_directory_name(&kept).is_none() && !is_deleted_directory_name(&kept));
+        assert_eq!(parse_kept_directory_name(&deleted), None);
+        let long = kept_directory_name(&TopicPartition::new("x".repeat(249), 12345), TopicId(Uuid([7; 16])));
+        assert_eq!((long.len(), parse_kept_directory_name(&long)), (255, Some((TopicId(Uuid([7; 16])), 12345))));
     }
 }

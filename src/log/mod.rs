@@ -28,6 +28,7 @@ mod index_file;
 mod inspect;
 #[cfg(test)]
 mod kafka_tools_tests;
+mod kept;
 mod markers;
 mod meta_properties;
 mod offset_index;

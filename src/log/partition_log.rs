@@ -265,6 +265,18 @@ impl<D: Disk> PartitionLog<D> {
         self.log.close()
     }
 
+    /// Closes the log and sets its directory aside, from where [`DataDirectory::restore`] brings it back; readers go on
+    /// reading. `high_watermark` is noted with it.
+    pub fn set_aside(mut self, topic_id: TopicId, high_watermark: Offset) -> Result<(), LogError> {
+        self.flush()?;
+        self.log.close()?;
+        self.directory.set_high_watermark(&self.partition, high_watermark);
+        self.log.directory().mark_deleted();
+        let kept = self.directory.set_aside(&self.partition, topic_id)?;
+        self.log.directory().set_path(kept);
+        Ok(())
+    }
+
     /// Renames the directory to be removed by [`DataDirectory::remove_deleted`], and forgets its checkpoints.
     /// `id` must be unique; readers go on reading.
     pub fn delete(self, id: Uuid) -> Result<(), LogError> {

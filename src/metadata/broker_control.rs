@@ -12,8 +12,9 @@
 
 use std::sync::Arc;
 
+use super::broker_image::BrokerImage;
 use super::draft::{Draft, Refusal};
-use super::feature_control::supports;
+use super::feature_control::{keeps_deleted_topics, supports};
 use super::image::ClusterImage;
 use super::partition_change::PartitionChange;
 use super::record::uuid_from_bytes;
@@ -44,12 +45,18 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
         }
     }
     let continued = BrokerEpoch(command.previous_broker_epoch);
-    let log_is_whole = previous.is_some_and(|previous| {
+    let continues = |previous: &BrokerImage| {
         (previous.is_continued_by(continued) || mutant!("every-restart-counts-as-whole"))
             && previous.directory_ids.iter().all(|known| has_directory(command, known.0))
-    });
+    };
+    let previous = previous.filter(|previous| continues(previous));
+    let log_is_whole = previous.is_some();
     let epoch = BrokerEpoch(draft.next_index());
-    draft.add(registration_record(command, epoch, if log_is_whole { continued } else { epoch }));
+    let mut record = registration_record(command, epoch, if log_is_whole { continued } else { epoch });
+    if keeps_deleted_topics(draft.image()) {
+        record.logs_intact_since = previous.map(|previous| previous.logs_intact_since.0);
+    }
+    draft.add(record);
     if !mutant!("registration-stays-in-its-isrs") {
         leave_isrs(draft, id, if log_is_whole { LogTail::Whole } else { LogTail::MayBeLost });
     }
@@ -105,6 +112,7 @@ fn registration_record(
         in_controlled_shutdown: false,
         log_whole_since: log_whole_since.0,
         offline_replicas: Vec::new(),
+        logs_intact_since: None,
     }
 }
 

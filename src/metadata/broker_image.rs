@@ -35,6 +35,8 @@ pub struct BrokerImage {
     pub log_whole_since: BrokerEpoch,
     /// Its replicas that have failed in this life: they lead nothing and are in no ISR.
     pub offline_replicas: OrdSet<(TopicId, i32)>,
+    /// The epoch since which its logs have lost nothing, through all lives that continued each other.
+    pub logs_intact_since: BrokerEpoch,
 }
 
 impl BrokerImage {
@@ -78,6 +80,7 @@ impl BrokerImage {
             in_controlled_shutdown: record.in_controlled_shutdown,
             log_whole_since: BrokerEpoch(record.log_whole_since),
             offline_replicas: replica_names(&record.offline_replicas)?,
+            logs_intact_since: BrokerEpoch(record.logs_intact_since.unwrap_or(record.broker_epoch)),
         })
     }
 
@@ -102,6 +105,7 @@ impl BrokerImage {
                     partition: *partition,
                 })
                 .collect(),
+            logs_intact_since: (self.logs_intact_since != self.epoch).then_some(self.logs_intact_since.0),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 
+use super::deleted_topics::DeletedTopic;
 use super::image::{ClusterImage, ConfigResource};
 use super::topic_image::{PartitionImage, TopicImage};
 use crate::model::{BrokerId, TopicId};
@@ -44,6 +45,13 @@ impl ImageDelta {
     /// Topics that are gone, as they were.
     pub fn removed_topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
         self.changed_topics.iter().filter(|id| self.new.topic(**id).is_none()).filter_map(|id| self.old.topic(*id))
+    }
+
+    /// Deleted topics that could be restored before and now are gone for good, as they were.
+    pub fn expired_topics(&self) -> impl Iterator<Item = &Arc<DeletedTopic>> {
+        let unchanged = self.old.has_same_deleted_topics(&self.new);
+        let is_gone = |id| self.new.deleted_topic(id).is_none() && self.new.topic(id).is_none();
+        self.old.deleted_topics().filter(move |deleted| !unchanged && is_gone(deleted.topic.id))
     }
 
     /// Partitions that came or changed: the topic as it is, the index, the state before and now.

@@ -10,8 +10,8 @@
 use super::draft::{ClusterDefaults, Draft, Refusal};
 use super::image::ClusterImage;
 use super::{
-    broker_control, client_quota_control, cluster_control, config_control, election_control, feature_control,
-    isr_control, offline_control, partition_control, reassignment_control, topic_control,
+    broker_control, client_quota_control, cluster_control, config_control, deleted_topic_control, election_control,
+    feature_control, isr_control, offline_control, partition_control, reassignment_control, topic_control,
 };
 use crate::model::ErrorCode;
 use crate::rpc::metadata::{
@@ -71,6 +71,10 @@ fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Rep
         Kind::CreateTopics(command) => Ok(Some(topic_control::create_topics(draft, command))),
         Kind::CreatePartitions(command) => Ok(Some(partition_control::create_partitions(draft, command))),
         Kind::DeleteTopics(command) => Ok(Some(topic_control::delete_topics(draft, command))),
+        Kind::RemoveExpiredTopics(command) => {
+            deleted_topic_control::remove_expired(draft, command);
+            Ok(None)
+        }
         Kind::AlterPartition(command) => isr_control::alter_partition(draft, command).map(Some),
         Kind::ElectLeaders(command) => election_control::elect_leaders(draft, command).map(Some),
         Kind::AlterPartitionReassignments(command) => Ok(Some(reassignment_control::reassign(draft, command))),

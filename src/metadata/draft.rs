@@ -24,6 +24,8 @@ pub struct ClusterDefaults {
     pub unclean_leader_election_enable: bool,
     /// How many partitions the cluster may hold in all.
     pub partition_count_max: usize,
+    /// `ottla.topic.delete.retention.ms`.
+    pub topic_delete_retention_ms: i64,
 }
 
 impl Default for ClusterDefaults {
@@ -34,6 +36,7 @@ impl Default for ClusterDefaults {
             min_insync_replicas: 1,
             unclean_leader_election_enable: false,
             partition_count_max: 200_000,
+            topic_delete_retention_ms: 0,
         }
     }
 }

@@ -10,6 +10,7 @@
 //! | 2 | reassignments: replicas that change, and are being added and removed |
 //! | 3 | limits of clients |
 //! | 4 | replicas that are offline while their broker goes on |
+//! | 5 | topics that are deleted and can be restored |
 
 use std::collections::BTreeSet;
 
@@ -30,6 +31,8 @@ const VERSION_FEATURE: &str = "ottla.version";
 const REASSIGNMENT_LEVEL: i32 = 2;
 /// The level from which on clients may have limits.
 const CLIENT_QUOTA_LEVEL: i32 = 3;
+/// The level from which on a deleted topic may be kept.
+const DELETED_TOPIC_LEVEL: i32 = 5;
 
 /// The level from which on single replicas of a broker may be offline.
 const OFFLINE_REPLICAS_LEVEL: i32 = 4;
@@ -40,7 +43,7 @@ const TRANSACTION_VERSION_FEATURE: &str = "transaction.version";
 /// The features of this version with the levels that it can run at. A broker registers with these.
 pub fn supported_features() -> Vec<SupportedFeature> {
     vec![
-        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: OFFLINE_REPLICAS_LEVEL },
+        SupportedFeature { name: VERSION_FEATURE.to_owned(), min_level: 1, max_level: DELETED_TOPIC_LEVEL },
         SupportedFeature { name: TRANSACTION_VERSION_FEATURE.to_owned(), min_level: 0, max_level: 2 },
     ]
 }
@@ -100,6 +103,10 @@ fn update_feature(draft: &mut Draft<'_>, asked: &FeatureUpdate) -> Result<(), Re
             "level {level} knows no offline replicas, and some brokers have failed log directories"
         ));
     }
+    if name == VERSION_FEATURE && *level < DELETED_TOPIC_LEVEL && draft.image().deleted_topics().next().is_some() {
+        let message = "keeps no deleted topics, and some are kept: set ottla.topic.delete.retention.ms=0 first";
+        return refuse(format!("level {level} {message}"));
+    }
     if *level != current {
         draft.add(FeatureLevelRecord { name: name.clone(), level: *level });
     }
@@ -128,6 +135,11 @@ pub fn knows_offline_replicas(image: &ClusterImage) -> bool {
 
 fn has_offline_replicas(image: &ClusterImage) -> bool {
     image.brokers().any(|broker| !broker.offline_replicas.is_empty())
+}
+
+/// Whether a deleted topic may be kept: every node can read it.
+pub(super) fn keeps_deleted_topics(image: &ClusterImage) -> bool {
+    image.feature_level(VERSION_FEATURE) >= DELETED_TOPIC_LEVEL
 }
 
 fn check_level(image: &ClusterImage, needed: i32, what: &str) -> Result<(), Refusal> {

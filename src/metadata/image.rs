@@ -12,6 +12,7 @@ use imbl::OrdMap;
 use super::broker_image::BrokerImage;
 use super::brokers_to_isrs::BrokersToIsrs;
 use super::client_quotas::{QuotaEntity, QuotaLimits};
+use super::deleted_topics::DeletedTopic;
 use super::topic_image::{PartitionImage, TopicImage};
 pub use crate::config::ResourceType as ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode, ProducerId, TopicId};
@@ -62,6 +63,8 @@ pub struct ClusterImage {
     /// Topics whose name holds a '.' or '_', by the name with '_' for '.': two topics that differ only in
     /// these would share the names of their metrics.
     pub(super) collision_names: OrdMap<String, Arc<str>>,
+    /// Topics that are deleted and can be restored: nothing but a restoration looks at them.
+    pub(super) deleted_topics: OrdMap<TopicId, Arc<DeletedTopic>>,
     pub(super) configs: OrdMap<ConfigResource, Arc<ConfigImage>>,
     pub(super) client_quotas: OrdMap<QuotaEntity, Arc<QuotaLimits>>,
     pub(super) next_producer_id: ProducerId,

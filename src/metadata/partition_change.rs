@@ -13,6 +13,7 @@
 //!    election is enabled, or as the last known leader once ISR and ELR are both empty (A18).
 //! 4. The **epochs**: the partition epoch counts every change, the leader epoch every change of leader (A10)
 //!    and every loss of a replica: what it fetched or acknowledged before must not count if it comes back (A20).
+//!    A partition whose topic was deleted and is restored begins anew for the same reason.
 
 use std::sync::Arc;
 
@@ -45,6 +46,7 @@ pub(super) struct PartitionChange<'a, 'd> {
     new: PartitionImage,
     lost_tail: Option<BrokerId>,
     election: Election,
+    anew: bool,
 }
 
 impl<'a, 'd> PartitionChange<'a, 'd> {
@@ -59,6 +61,7 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
             old: old.clone(),
             new: old.clone(),
             lost_tail: None,
+            anew: false,
         }
     }
 
@@ -89,6 +92,13 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         self.new.removing_replicas = in_order_of(&original, |replica| !target.contains(&replica));
         self.new.replicas = [target, &self.new.removing_replicas].concat();
         self.new.isr = in_order_of(&self.new.replicas, |replica| self.old.isr.contains(&replica));
+        self
+    }
+
+    /// A leadership begins even where the leader stays the same: what was fetched or proposed before the topic was set
+    /// aside must not count.
+    pub(super) fn anew(mut self) -> Self {
+        self.anew = true;
         self
     }
 
@@ -166,7 +176,7 @@ impl<'a, 'd> PartitionChange<'a, 'd> {
         }
         let loses_replica = self.old.replicas.iter().any(|replica| !self.new.replicas.contains(replica));
         let begins = self.new.leader != self.old.leader && !mutant!("leader-epoch-not-raised");
-        if begins || loses_replica && !mutant!("lost-replica-keeps-the-epoch") {
+        if begins || self.anew || loses_replica && !mutant!("lost-replica-keeps-the-epoch") {
             self.new.leader_epoch = self.old.leader_epoch.next();
         }
     }

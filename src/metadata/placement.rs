@@ -162,6 +162,7 @@ mod tests {
                 in_controlled_shutdown: false,
                 log_whole_since: BrokerEpoch(id.into()),
                 offline_replicas: imbl::OrdSet::new(),
+                logs_intact_since: BrokerEpoch(id.into()),
             };
             image.brokers.insert(broker.id, Arc::new(broker));
         }

@@ -11,6 +11,8 @@ use crate::rpc::metadata::{self as proto, LeaderRecoveryState, MetadataCommand, 
 
 const BROKERS: i32 = 4;
 const TOPICS: [&str; 4] = ["a", "b", "x.y", "x_y"];
+/// How long deleted topics are kept.
+const RETENTION_MS: i64 = 100;
 
 /// What must hold of every image between two commands.
 pub(super) fn check_invariants(image: &ClusterImage, defaults: &ClusterDefaults) {
@@ -158,6 +160,15 @@ enum Op {
         level: i32,
         upgrade_type: i32,
     },
+    /// Restores the topic of this name that was deleted last.
+    Undelete {
+        topic: usize,
+        validate_only: bool,
+    },
+    /// Time passes, and what is over by then is removed.
+    Expire {
+        after_ms: i64,
+    },
     /// The leader commits a record: from now on only the ISR is known to hold everything.
     Commit {
         topic: usize,
@@ -190,7 +201,9 @@ fn op() -> impl Strategy<Value = Op> {
         3 => (topic.clone(), prop::collection::vec(replicas.clone(), 0..3))
             .prop_map(|(topic, assignments)| Op::CreateAssigned { topic, assignments }),
         2 => (topic.clone(), odd_number()).prop_map(|(topic, count)| Op::CreatePartitions { topic, count }),
-        1 => topic.clone().prop_map(|topic| Op::DeleteTopic { topic }),
+        3 => topic.clone().prop_map(|topic| Op::DeleteTopic { topic }),
+        4 => (topic.clone(), rarely()).prop_map(|(topic, validate_only)| Op::Undelete { topic, validate_only }),
+        1 => (0..RETENTION_MS).prop_map(|after_ms| Op::Expire { after_ms }),
         16 => (topic.clone(), 0..4_i32, replicas, prop_oneof![9 => Just(0), 1 => Just(-1), 1 => Just(1)], rarely())
             .prop_map(|(topic, partition, isr, epoch_delta, recovering)|
                 Op::AlterPartition { topic, partition, isr, epoch_delta, recovering }),
@@ -203,7 +216,7 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (topic.clone(), 0..4_usize, 0..4_usize)
             .prop_map(|(topic, key, value)| Op::ReplaceConfigs { topic, key, value }),
         1 => broker.prop_map(|broker| Op::AllocateProducerIds { broker }),
-        1 => (-1..5_i32, 0..4_i32).prop_map(|(level, upgrade_type)| Op::UpdateFeature { level, upgrade_type }),
+        1 => (-1..7_i32, 0..4_i32).prop_map(|(level, upgrade_type)| Op::UpdateFeature { level, upgrade_type }),
         6 => (topic, 0..4_i32).prop_map(|(topic, partition)| Op::Commit { topic, partition }),
     ]
 }
@@ -216,6 +229,7 @@ struct World {
     complete: BTreeMap<(TopicId, i32), BTreeSet<BrokerId>>,
     drawn: u128,
     next_producer_id: i64,
+    now_ms: i64,
 }
 
 impl World {
@@ -296,7 +310,7 @@ impl World {
                     placement_seed: seed,
                     ..Default::default()
                 };
-                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only })
+                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
             }
             Op::CreateAssigned { topic, assignments } => {
                 let assignments = (0..).zip(assignments);
@@ -310,7 +324,11 @@ impl World {
                     topic_id: self.draw(),
                     ..Default::default()
                 };
-                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only: false })
+                Command::CreateTopics(proto::CreateTopics {
+                    topics: vec![topic],
+                    now_ms: self.now_ms,
+                    ..Default::default()
+                })
             }
             Op::CreatePartitions { topic, count } => {
                 let topic = proto::TopicPartitions { name: TOPICS[topic].to_owned(), count, ..Default::default() };
@@ -318,7 +336,26 @@ impl World {
             }
             Op::DeleteTopic { topic } => {
                 let topic = Some(proto::deletable_topic::Topic::Name(TOPICS[topic].to_owned()));
-                Command::DeleteTopics(proto::DeleteTopics { topics: vec![proto::DeletableTopic { topic }] })
+                let topics = vec![proto::DeletableTopic { topic }];
+                Command::DeleteTopics(proto::DeleteTopics { topics, now_ms: self.now_ms })
+            }
+            Op::Undelete { topic, validate_only } => {
+                let topic = proto::CreatableTopic {
+                    name: TOPICS[topic].to_owned(),
+                    num_partitions: -1,
+                    replication_factor: -1,
+                    configs: vec![proto::ConfigEntry {
+                        key: crate::config::UNDELETE_KEY.to_owned(),
+                        value: Some(String::new()),
+                    }],
+                    topic_id: self.draw(),
+                    ..Default::default()
+                };
+                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
+            }
+            Op::Expire { after_ms } => {
+                self.now_ms += after_ms;
+                Command::RemoveExpiredTopics(proto::RemoveExpiredTopics { now_ms: self.now_ms })
             }
             Op::AlterPartition { topic, partition, isr, epoch_delta, recovering } => {
                 self.proposal(TOPICS[topic], partition, isr, epoch_delta, recovering)
@@ -422,7 +459,9 @@ impl World {
                 let complete = self.complete.entry((topic.id, index)).or_default();
                 // A replica that goes deletes its log, so it starts as empty should it come back (A20).
                 complete.retain(|replica| new.replicas.contains(replica));
+                let kept = before.deleted_topic(topic.id).and_then(|deleted| deleted.topic.partition(index));
                 match before.partition(topic.id, index) {
+                    None if kept.is_some() => kept.into_iter().for_each(|old| check_restoration(old, new, complete)),
                     None => complete.extend(&new.isr),
                     Some(old) => {
                         check_partition_step(op, unclean_enabled(&image, &self.defaults, topic), old, new, complete)
@@ -439,6 +478,22 @@ impl World {
             assert_eq!(reply.start, self.next_producer_id, "no id twice, none left out");
             self.next_producer_id += i64::from(reply.length);
         }
+    }
+}
+
+/// A restored partition has the replicas that it had, a new leadership (A10), and a leader that lacks nothing, unless
+/// nobody has everything any more (A7, A12).
+fn check_restoration(old: &PartitionImage, new: &PartitionImage, complete: &mut BTreeSet<BrokerId>) {
+    assert_eq!(new.replicas, old.replicas);
+    assert!(new.leader_epoch > old.leader_epoch && new.partition_epoch > old.partition_epoch, "{old:?} to {new:?}");
+    let may_be_in_sync = |member: &BrokerId| old.isr.contains(member) || old.elr.contains(member);
+    if let Some(leader) = new.leader()
+        && !complete.contains(&leader)
+    {
+        assert_eq!(new.leader_recovery_state, LeaderRecoveryState::Recovering, "{old:?} to {new:?}");
+        complete.insert(leader);
+    } else {
+        assert!(new.isr.iter().all(may_be_in_sync), "{old:?} to {new:?}");
     }
 }
 
@@ -501,6 +556,7 @@ fn check_delta(old: ClusterImage, new: ClusterImage) {
     assert_eq!(delta.changed_topics, after_snapshot.changed_topics);
     assert_eq!(delta.changed_brokers, after_snapshot.changed_brokers);
     assert_eq!(delta.changed_configs, after_snapshot.changed_configs);
+    assert!(delta.expired_topics().eq(after_snapshot.expired_topics()));
     for topic in old.topics() {
         assert_eq!(delta.changed_topics.contains(&topic.id), delta.new.topic(topic.id) != Some(topic));
     }
@@ -513,8 +569,16 @@ fn config(key: usize, value: usize) -> (String, String) {
 }
 
 fn run(ops: &[Op], defaults: ClusterDefaults) {
-    let mut world =
-        World { image: ClusterImage::default(), complete: BTreeMap::new(), drawn: 0, next_producer_id: 0, defaults };
+    let mut world = World {
+        image: ClusterImage::default(),
+        complete: BTreeMap::new(),
+        drawn: 0,
+        next_producer_id: 0,
+        now_ms: 0,
+        defaults,
+    };
+    // As high as it goes, or nothing would be kept.
+    world.step(&Op::UpdateFeature { level: 5, upgrade_type: 1 });
     for broker in 1..=BROKERS {
         world.step(&Op::Register { broker, new_incarnation: true, directory: 1, tail_is_whole: false });
         world.step(&Op::Unfence { broker, stale: false });
@@ -531,6 +595,9 @@ proptest! {
         min_insync_replicas in 1..4_i32,
         unclean_leader_election_enable in prop::bool::weighted(0.2),
     ) {
-        run(&ops, ClusterDefaults { min_insync_replicas, unclean_leader_election_enable, ..Default::default() });
+        let topic_delete_retention_ms = RETENTION_MS;
+        run(&ops, ClusterDefaults {
+            min_insync_replicas, unclean_leader_election_enable, topic_delete_retention_ms, ..Default::default()
+        });
     }
 }

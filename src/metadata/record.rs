@@ -39,4 +39,6 @@ wrap_in_metadata_record! {
     ProducerIdsRecord => ProducerIds,
     ClientQuotaRecord => ClientQuota,
     OfflineReplicasRecord => OfflineReplicas,
+    SetTopicAsideRecord => SetTopicAside,
+    RestoreTopicRecord => RestoreTopic,
 }

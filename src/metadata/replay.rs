@@ -6,14 +6,16 @@ use std::sync::Arc;
 
 use super::broker_image::{BrokerImage, replica_names};
 use super::client_quotas::QuotaEntity;
-use super::image::{ClusterImage, ConfigResource, ConfigResourceType};
+use super::deleted_topics::DeletedTopic;
+use super::image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
 use super::record::uuid_from_bytes;
 use super::topic_image::{PartitionImage, TopicImage, broker_ids, recovery_state};
-use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
+use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId, Wall};
 use crate::rpc::metadata::{
     BrokerRegistrationChangeRecord, ClientQuotaRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord,
     MetadataRecord, OfflineReplicasRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord,
-    RegisterBrokerRecord, RemoveTopicRecord, TopicRecord, UnregisterBrokerRecord, metadata_record::Kind,
+    RegisterBrokerRecord, RemoveTopicRecord, RestoreTopicRecord, SetTopicAsideRecord, TopicRecord,
+    UnregisterBrokerRecord, metadata_record::Kind,
 };
 
 /// Why a record cannot be replayed. None of these is survivable: the node must stop.
@@ -80,6 +82,8 @@ impl ClusterImage {
             Kind::ProducerIds(record) => self.replay_producer_ids(record),
             Kind::ClientQuota(record) => self.replay_client_quota(record),
             Kind::OfflineReplicas(record) => self.replay_offline_replicas(record),
+            Kind::SetTopicAside(record) => self.replay_set_topic_aside(record),
+            Kind::RestoreTopic(record) => self.replay_restore_topic(record),
         }
     }
 
@@ -173,16 +177,10 @@ impl ClusterImage {
 
     fn replay_topic(&mut self, record: &TopicRecord) -> Result<(), ReplayError> {
         let id = topic_id(&record.topic_id)?;
-        let name: Arc<str> = record.name.as_str().into();
-        if self.topics.contains_key(&id) || self.topic_ids.contains_key(&name) {
+        if self.deleted_topics.contains_key(&id) {
             return Err(ReplayError::TopicExists { topic: record.name.clone() });
         }
-        if let Some(collision_name) = collision_name(&name) {
-            self.collision_names.insert(collision_name, Arc::clone(&name));
-        }
-        self.topic_ids.insert(Arc::clone(&name), id);
-        self.topics.insert(id, Arc::new(TopicImage { id, name, partitions: Vec::new() }));
-        Ok(())
+        self.add_topic(Arc::new(TopicImage { id, name: record.name.as_str().into(), partitions: Vec::new() }))
     }
 
     fn replay_partition(&mut self, record: &PartitionRecord) -> Result<(), ReplayError> {
@@ -218,6 +216,51 @@ impl ClusterImage {
 
     fn replay_remove_topic(&mut self, record: &RemoveTopicRecord) -> Result<(), ReplayError> {
         let id = topic_id(&record.topic_id)?;
+        match self.deleted_topics.remove(&id) {
+            Some(_) => Ok(()),
+            None => self.take_topic(id).map(|_| ()),
+        }
+    }
+
+    fn replay_set_topic_aside(&mut self, record: &SetTopicAsideRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let (topic, configs) = self.take_topic(id)?;
+        let SetTopicAsideRecord { deleted_ms, metadata_index, .. } = *record;
+        let deleted = DeletedTopic { topic, configs, deleted_at: Wall(deleted_ms), metadata_index };
+        self.deleted_topics.insert(id, Arc::new(deleted));
+        Ok(())
+    }
+
+    fn replay_restore_topic(&mut self, record: &RestoreTopicRecord) -> Result<(), ReplayError> {
+        let id = topic_id(&record.topic_id)?;
+        let deleted = self.deleted_topics.get(&id).cloned().ok_or(ReplayError::UnknownTopic { topic: id })?;
+        self.add_topic(Arc::clone(&deleted.topic))?;
+        if !deleted.configs.is_empty() {
+            self.configs.insert(ConfigResource::topic(&deleted.topic.name), Arc::clone(&deleted.configs));
+        }
+        self.deleted_topics.remove(&id);
+        Ok(())
+    }
+
+    /// Adds a topic and what the image keeps beside the topics.
+    fn add_topic(&mut self, topic: Arc<TopicImage>) -> Result<(), ReplayError> {
+        if self.topics.contains_key(&topic.id) || self.topic_ids.contains_key(&topic.name) {
+            return Err(ReplayError::TopicExists { topic: topic.name.to_string() });
+        }
+        if let Some(collision_name) = collision_name(&topic.name) {
+            self.collision_names.insert(collision_name, Arc::clone(&topic.name));
+        }
+        for (partition, image) in topic.partitions() {
+            self.brokers_to_isrs.update((topic.id, partition), None, Some(image));
+        }
+        self.partition_count += topic.partition_count();
+        self.topic_ids.insert(Arc::clone(&topic.name), topic.id);
+        self.topics.insert(topic.id, topic);
+        Ok(())
+    }
+
+    /// Takes a topic out, with its configs.
+    fn take_topic(&mut self, id: TopicId) -> Result<(Arc<TopicImage>, Arc<ConfigImage>), ReplayError> {
         let topic = self.topics.remove(&id).ok_or(ReplayError::UnknownTopic { topic: id })?;
         for (partition, image) in topic.partitions() {
             self.brokers_to_isrs.update((id, partition), Some(image), None);
@@ -228,8 +271,8 @@ impl ClusterImage {
         if let Some(collision_name) = collision_name(&topic.name) {
             self.collision_names.remove(&collision_name);
         }
-        self.configs.remove(&ConfigResource::topic(&topic.name));
-        Ok(())
+        let configs = self.configs.remove(&ConfigResource::topic(&topic.name)).unwrap_or_default();
+        Ok((topic, configs))
     }
 
     fn replay_config(&mut self, record: &ConfigRecord) -> Result<(), ReplayError> {
@@ -377,6 +420,8 @@ mod tests {
             RemoveTopicRecord { topic_id: vec![9; 16].into() }.into(),
             registration.into(),
             UnregisterBrokerRecord { broker_id: 1, broker_epoch: 1 }.into(),
+            SetTopicAsideRecord { topic_id: vec![9; 16].into(), ..Default::default() }.into(),
+            RestoreTopicRecord { topic_id: vec![1; 16].into() }.into(),
         ];
         let before = image.clone();
         for record in unfit {

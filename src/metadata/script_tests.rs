@@ -149,6 +149,7 @@ impl Runner {
         });
         let configs: Vec<_> = configs.collect();
         let validate_only = number(args.take_key("validate_only"), false)?;
+        let now_ms = number(args.take_key("now"), 0)?;
         let mut topics = Vec::new();
         while let Some(name) = args.next_pos() {
             self.topics_created += 1;
@@ -167,7 +168,25 @@ impl Runner {
                 placement_seed: seed,
             });
         }
-        Ok(Command::CreateTopics(proto::CreateTopics { topics, validate_only }))
+        Ok(Command::CreateTopics(proto::CreateTopics { topics, validate_only, now_ms }))
+    }
+
+    /// `undelete NAME [id=NUMBER] [now=MS]`
+    fn undelete(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
+        let which = match args.take_key("id") {
+            Some(id) => id.parse().map_or_else(|_| id.to_owned(), |id| small_uuid(id).to_string()),
+            None => String::new(),
+        };
+        let config = proto::ConfigEntry { key: crate::config::UNDELETE_KEY.to_owned(), value: Some(which) };
+        let topic = proto::CreatableTopic {
+            name: args.next_pos().ok_or("a topic")?.to_owned(),
+            num_partitions: number(args.take_key("partitions"), -1)?,
+            replication_factor: -1,
+            configs: vec![config],
+            ..Default::default()
+        };
+        let now_ms = number(args.take_key("now"), 0)?;
+        Ok(Command::CreateTopics(proto::CreateTopics { topics: vec![topic], now_ms, ..Default::default() }))
     }
 
     fn create_partitions(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
@@ -185,6 +204,7 @@ impl Runner {
 
     fn delete_topics(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
         use proto::deletable_topic::Topic;
+        let now_ms = number(args.take_key("now"), 0)?;
         let mut topics = Vec::new();
         if let Some(id) = args.take_key("id") {
             topics.push(Topic::TopicId(uuid_bytes(small_uuid(id.parse()?))));
@@ -193,7 +213,7 @@ impl Runner {
             topics.push(Topic::Name(name.to_owned()));
         }
         let topics = topics.into_iter().map(|topic| proto::DeletableTopic { topic: Some(topic) }).collect();
-        Ok(Command::DeleteTopics(proto::DeleteTopics { topics }))
+        Ok(Command::DeleteTopics(proto::DeleteTopics { topics, now_ms }))
     }
 
     /// `alter-partition TOPIC-PARTITION BROKER[@EPOCH],…`, from the leader and with current epochs unless said.
@@ -329,6 +349,11 @@ impl Runner {
             "create-topics" => self.create_topics(args)?,
             "create-partitions" => self.create_partitions(args)?,
             "delete-topics" => self.delete_topics(args)?,
+            "undelete" => self.undelete(args)?,
+            "expire" => {
+                let now_ms = number(args.take_key("now"), 0)?;
+                Command::RemoveExpiredTopics(proto::RemoveExpiredTopics { now_ms })
+            }
             "alter-partition" => self.alter_partition(args)?,
             "elect" => self.elect(args)?,
             "reassign" | "reassign-same-factor" => self.reassign(args, name == "reassign")?,
@@ -351,6 +376,8 @@ impl Runner {
         defaults.unclean_leader_election_enable =
             number(args.take_key("unclean"), defaults.unclean_leader_election_enable)?;
         defaults.partition_count_max = number(args.take_key("partitions_max"), defaults.partition_count_max)?;
+        defaults.topic_delete_retention_ms =
+            number(args.take_key("delete_retention"), defaults.topic_delete_retention_ms)?;
         Ok(String::new())
     }
 
@@ -413,6 +440,11 @@ impl Runner {
             ),
             Record::PartitionChange(record) => self.show_partition_change(&record),
             Record::RemoveTopic(record) => format!("topic {} removed", self.topic_name(&record.topic_id)),
+            Record::SetTopicAside(record) => {
+                assert_eq!(record.metadata_index, index);
+                format!("topic {} set aside at {}", self.topic_name(&record.topic_id), record.deleted_ms)
+            }
+            Record::RestoreTopic(record) => format!("topic {} restored", self.topic_name(&record.topic_id)),
             Record::Config(record) => {
                 let value = record.value.map_or("not set".to_owned(), |value| format!("= {value}"));
                 let resource_type = i8::try_from(record.resource_type).ok().and_then(ConfigResourceType::from_code);

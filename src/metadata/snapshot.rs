@@ -2,7 +2,7 @@
 
 use prost::Message;
 
-use super::image::ClusterImage;
+use super::image::{ClusterImage, ConfigImage, ConfigResource};
 use super::record::uuid_bytes;
 use super::replay::ReplayError;
 use super::topic_image::TopicImage;
@@ -20,14 +20,13 @@ impl ClusterImage {
         }
         records.extend(self.features().map(|(name, level)| FeatureLevelRecord { name: name.to_owned(), level }.into()));
         records.extend(self.brokers().map(|broker| broker.to_record().into()));
+        // Before the others, for their names are free again.
+        records.extend(self.deleted_topic_records());
         for topic in self.topics.values() {
             topic_records(topic, &mut records);
         }
         for (resource, configs) in self.configs() {
-            records.extend(configs.iter().map(|(key, value)| {
-                let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
-                ConfigRecord { resource_type, resource_name, key: key.clone(), value: Some(value.clone()) }.into()
-            }));
+            config_records(resource, configs, &mut records);
         }
         for (entity, limits) in self.client_quotas() {
             records.extend(limits.iter().map(|(key, value)| {
@@ -37,6 +36,17 @@ impl ClusterImage {
         if self.next_producer_id.0 != 0 {
             let next_producer_id = self.next_producer_id.0;
             records.push(ProducerIdsRecord { broker_id: -1, broker_epoch: -1, next_producer_id }.into());
+        }
+        records
+    }
+
+    /// The records of the topics that are deleted and can be restored: as they were created, and set aside.
+    pub fn deleted_topic_records(&self) -> Vec<MetadataRecord> {
+        let mut records = Vec::new();
+        for deleted in self.deleted_topics() {
+            topic_records(&deleted.topic, &mut records);
+            config_records(&ConfigResource::topic(&deleted.topic.name), &deleted.configs, &mut records);
+            records.push(deleted.to_record().into());
         }
         records
     }
@@ -69,6 +79,13 @@ fn topic_records(topic: &TopicImage, records: &mut Vec<MetadataRecord>) {
     records.extend(topic.partitions().map(|(partition, image)| image.to_record(topic.id, partition).into()));
 }
 
+fn config_records(resource: &ConfigResource, configs: &ConfigImage, records: &mut Vec<MetadataRecord>) {
+    records.extend(configs.iter().map(|(key, value)| {
+        let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
+        ConfigRecord { resource_type, resource_name, key: key.clone(), value: Some(value.clone()) }.into()
+    }));
+}
+
 /// Two images are equal when they say the same about the cluster; the indexes beside the topics follow.
 impl PartialEq for ClusterImage {
     fn eq(&self, other: &Self) -> bool {
@@ -79,6 +96,7 @@ impl PartialEq for ClusterImage {
             && self.topics == other.topics
             && self.topic_ids == other.topic_ids
             && self.collision_names == other.collision_names
+            && self.deleted_topics == other.deleted_topics
             && self.configs == other.configs
             && self.client_quotas == other.client_quotas
             && self.next_producer_id == other.next_producer_id

@@ -1,20 +1,23 @@
-//! CreateTopics and DeleteTopics. One bad topic of a request does not stop the others.
+//! CreateTopics and DeleteTopics. One bad topic of a request does not stop the others. What becomes of deleted topics
+//! is in [`deleted_topic_control`](super::deleted_topic_control).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::config_control::check_configs;
+use super::deleted_topic_control::{delete, restore};
 use super::draft::{Draft, Refusal};
 use super::image::{ClusterImage, ConfigResource};
 use super::placement::{Shape, place};
 use super::record::{uuid_bytes, uuid_from_bytes};
 use super::replay::collision_name;
 use super::topic_image::{TopicImage, broker_ids, raw_ids};
+use crate::config::UNDELETE_KEY;
 use crate::model::{BrokerId, CLUSTER_METADATA_TOPIC, ErrorCode, TopicId, validate_topic_name};
 use crate::rpc::metadata::{
     ConfigEntry, ConfigRecord, CreatableTopic, CreatableTopicResult, CreateTopics, CreateTopicsReply, DeletableTopic,
-    DeleteTopics, LeaderRecoveryState, PartitionRecord, RemoveTopicRecord, ReplicaAssignment, TopicRecord, TopicResult,
-    TopicResults, deletable_topic::Topic as Named, metadata_reply::Kind as Reply,
+    DeleteTopics, LeaderRecoveryState, PartitionRecord, ReplicaAssignment, TopicRecord, TopicResult, TopicResults,
+    deletable_topic::Topic as Named, metadata_reply::Kind as Reply,
 };
 
 /// One request makes one entry of the log, so its size has a bound.
@@ -26,7 +29,7 @@ pub(super) fn create_topics(draft: &mut Draft<'_>, command: &CreateTopics) -> Re
     let topics = results_by_name(
         &command.topics,
         |topic| &topic.name,
-        |topic, duplicate| create_topic(&mut creation, topic, duplicate),
+        |topic, duplicate| create_topic(&mut creation, topic, duplicate, command.now_ms),
     );
     if !command.validate_only {
         draft.merge(creation);
@@ -51,19 +54,19 @@ pub(super) fn results_by_name<T, R>(
     results
 }
 
-fn create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, duplicate: bool) -> CreatableTopicResult {
+fn create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, duplicate: bool, now_ms: i64) -> CreatableTopicResult {
     let created = match duplicate {
         true => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
-        false => try_create_topic(draft, topic),
+        false => try_create_topic(draft, topic, now_ms),
     };
     match created {
-        Ok(replicas) => CreatableTopicResult {
+        Ok(Created { topic_id, partitions, replication_factor }) => CreatableTopicResult {
             name: topic.name.clone(),
-            topic_id: topic.topic_id.clone(),
+            topic_id: uuid_bytes(topic_id.0),
             error_code: ErrorCode::None.code().into(),
             error_message: String::new(),
-            num_partitions: replicas.len() as i32,
-            replication_factor: replicas.first().map_or(0, Vec::len) as i32,
+            num_partitions: partitions as i32,
+            replication_factor: replication_factor as i32,
         },
         Err(refusal) => CreatableTopicResult {
             name: topic.name.clone(),
@@ -76,8 +79,47 @@ fn create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, duplicate: bool) 
     }
 }
 
-/// Creates the topic and returns the replicas of its partitions.
-fn try_create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+/// What a creation has brought.
+struct Created {
+    topic_id: TopicId,
+    partitions: usize,
+    replication_factor: usize,
+}
+
+/// Creates the topic, or restores the deleted one of that name when the configs ask for it.
+fn try_create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, now_ms: i64) -> Result<Created, Refusal> {
+    let Some(which) = topic.configs.iter().find(|config| config.key == UNDELETE_KEY) else {
+        let (topic_id, replicas) = create_new_topic(draft, topic)?;
+        let replication_factor = replicas.first().map_or(0, Vec::len);
+        return Ok(Created { topic_id, partitions: replicas.len(), replication_factor });
+    };
+    check_restoration(draft.image(), topic)?;
+    let restored = restore(draft, &topic.name, which.value.as_deref().unwrap_or_default(), now_ms)?;
+    let replication_factor = restored.replication_factor();
+    Ok(Created { topic_id: restored.id, partitions: restored.partition_count(), replication_factor })
+}
+
+/// A topic comes back as it was, so nothing else can be asked for with it.
+fn check_restoration(image: &ClusterImage, topic: &CreatableTopic) -> Result<(), Refusal> {
+    let asks_for_more = topic.configs.len() > 1 || !topic.assignments.is_empty();
+    if asks_for_more || topic.num_partitions != -1 || topic.replication_factor != -1 {
+        let message = "a deleted topic is restored as it was: ask for neither partitions, replicas nor other configs \
+                       (-1 partitions, -1 replicas)";
+        return Err(Refusal::new(ErrorCode::InvalidRequest, message));
+    }
+    if image.topic_id(&topic.name).is_some() {
+        let message = format!(
+            "Topic '{}' already exists: the name is in use again, so the deleted topic cannot have it back. Delete the \
+             new one first",
+            topic.name
+        );
+        return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));
+    }
+    check_name(image, &topic.name)
+}
+
+/// Creates the topic and returns its id and the replicas of its partitions.
+fn create_new_topic(draft: &mut Draft<'_>, topic: &CreatableTopic) -> Result<(TopicId, Vec<Vec<BrokerId>>), Refusal> {
     check_name(draft.image(), &topic.name)?;
     let topic_id = unused_topic_id(draft.image(), topic)?;
     let configs = initial_configs(&topic.configs)?;
@@ -95,7 +137,7 @@ fn try_create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic) -> Result<Vec
         let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
         draft.add(ConfigRecord { resource_type, resource_name, key, value: Some(value) });
     }
-    Ok(replicas)
+    Ok((topic_id, replicas))
 }
 
 fn check_name(image: &ClusterImage, name: &str) -> Result<(), Refusal> {
@@ -117,7 +159,7 @@ fn check_name(image: &ClusterImage, name: &str) -> Result<(), Refusal> {
 fn unused_topic_id(image: &ClusterImage, topic: &CreatableTopic) -> Result<TopicId, Refusal> {
     uuid_from_bytes(&topic.topic_id)
         .map(TopicId)
-        .filter(|id| !id.0.is_zero() && image.topic(*id).is_none())
+        .filter(|id| !id.0.is_zero() && image.topic(*id).is_none() && image.deleted_topic(*id).is_none())
         .ok_or_else(|| Refusal::new(ErrorCode::InvalidRequest, "the topic id is missing or already used"))
 }
 
@@ -244,7 +286,7 @@ pub(super) fn delete_topics(draft: &mut Draft<'_>, command: &DeleteTopics) -> Re
             _ => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
         });
         if let Ok(topic) = &deleted {
-            draft.add(RemoveTopicRecord { topic_id: uuid_bytes(topic.id.0) });
+            delete(draft, topic.id, command.now_ms);
         }
         topics.push(deletion_result(asked, deleted));
     }

@@ -43,7 +43,7 @@ async fn attempt(
     topics: &[CreatableTopic],
     controller: &ControllerCalls,
 ) -> Result<Vec<(String, ErrorCode, String)>, crate::cluster::ClusterError> {
-    let create = CreateTopics { topics: topics.to_vec(), validate_only: false };
+    let create = CreateTopics { topics: topics.to_vec(), ..CreateTopics::default() };
     let command = MetadataCommand { kind: Some(metadata_command::Kind::CreateTopics(create)) };
     let reply = controller.submit(command, CALL_TIMEOUT).await?;
     let Some(metadata_reply::Kind::CreateTopics(reply)) = reply.kind else {

@@ -88,6 +88,7 @@ pub(super) fn cluster_defaults(config: &ServerConfig) -> ClusterDefaults {
         default_replication_factor: creation.default_replication_factor.into(),
         min_insync_replicas: i32::try_from(topic.min_insync_replicas).unwrap_or(i32::MAX),
         unclean_leader_election_enable: topic.unclean_leader_election_enable,
+        topic_delete_retention_ms: creation.delete_retention_ms,
         ..ClusterDefaults::default()
     }
 }

@@ -19,9 +19,7 @@ use super::replicas::{HostedPartition, HostedTopic, LeadershipChange, Replicas};
 impl Replicas {
     /// Follows a change of the metadata; then answers are given from it. Blocks on the disk.
     pub fn apply(&self, delta: &ImageDelta) {
-        for topic in delta.removed_topics() {
-            self.delete_topic(topic);
-        }
+        self.end_topics(delta);
         for (topic, index, _, now) in delta.changed_partitions() {
             if !now.replicas.contains(&self.config.broker_id) {
                 self.delete_partition(topic, index);
@@ -29,6 +27,9 @@ impl Replicas {
         }
         self.isr_changes.on_change(delta, self.config.broker_id);
         let first = delta.old.applied_index() == 0;
+        if first {
+            self.keep_found(&delta.new);
+        }
         let mut followers = Vec::new();
         let hosted_here: Vec<_> = delta
             .changed_partitions()
@@ -76,22 +77,7 @@ impl Replicas {
         };
         let missing: Vec<(&Arc<TopicImage>, i32, Option<usize>)> =
             missing.into_iter().map(|(topic, index)| (topic, index, self.choose_place(delta, topic, index))).collect();
-        let threads = (self.config.recovery_threads * self.directories.len()).clamp(1, missing.len().max(1));
-        let share = missing.len().div_ceil(threads).max(1);
-        let opened: Vec<_> = if threads == 1 {
-            missing.iter().map(|(topic, index, place)| self.open_one(image, topic, *index, *place)).collect()
-        } else {
-            std::thread::scope(|scope| {
-                let handles: Vec<_> = missing
-                    .chunks(share)
-                    .map(|chunk| {
-                        scope
-                            .spawn(|| chunk.iter().map(|(t, i, p)| self.open_one(image, t, *i, *p)).collect::<Vec<_>>())
-                    })
-                    .collect();
-                handles.into_iter().flat_map(|handle| handle.join().expect("opening a log does not panic")).collect()
-            })
-        };
+        let opened = self.in_parallel(&missing, |(topic, index, place)| self.open_one(image, topic, *index, *place));
         let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
         let mut offline = Vec::new();
         for ((topic, index, _), mut partition) in missing.into_iter().zip(opened) {
@@ -114,11 +100,30 @@ impl Replicas {
         self.note_offline(offline);
     }
 
+    /// Works on several logs at a time.
+    pub(super) fn in_parallel<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+        let threads = (self.config.recovery_threads * self.directories.len()).clamp(1, items.len().max(1));
+        if threads == 1 {
+            return items.iter().map(work).collect();
+        }
+        let work = &work;
+        std::thread::scope(|scope| {
+            let chunks = items.chunks(items.len().div_ceil(threads));
+            let handles: Vec<_> =
+                chunks.map(|chunk| scope.spawn(move || chunk.iter().map(work).collect::<Vec<R>>())).collect();
+            handles.into_iter().flat_map(|handle| handle.join().expect("work on a log does not panic")).collect()
+        })
+    }
+
     /// The directory a partition is in or shall be in; `None` when it may be in one that could not be used at the start:
     /// a second log of it, empty, would be taken for the whole one.
     fn choose_place(&self, delta: &ImageDelta, topic: &TopicImage, index: i32) -> Option<usize> {
         let name = TopicPartition::new(Arc::clone(&topic.name), index);
         let before = delta.old.partition(topic.id, index);
+        if let Err(error) = self.restore_kept(&delta.new, topic, &name) {
+            tracing::error!(partition = %name, "stays offline: {error}");
+            return None;
+        }
         let was_here = before.is_some_and(|before| before.replicas.contains(&self.config.broker_id));
         let mut places = self.places();
         let may_be_lost = !self.config.lost_log_dirs.is_empty() && !places.knows(&name);
@@ -162,8 +167,18 @@ impl Replicas {
         let (log, report) = match open(Some(topic.id)) {
             // The topic was deleted and created anew while this broker was away: the old records must not come back.
             Err(LogError::InconsistentTopicId { found, .. }) if image.topic(found).is_none() => {
-                tracing::info!(partition = %topic_partition, %found, "deleting the log of a topic that is gone");
-                open(None)?.0.delete(random_id())?;
+                let (log, _) = open(None)?;
+                match image.deleted_topic(found) {
+                    Some(_) => {
+                        tracing::info!(partition = %topic_partition, %found, "keeping the log of a deleted topic");
+                        let high_watermark = place.log.high_watermark(&topic_partition).unwrap_or_default();
+                        log.set_aside(found, high_watermark)?;
+                    }
+                    None => {
+                        tracing::info!(partition = %topic_partition, %found, "deleting the log of a topic that is gone");
+                        log.delete(random_id())?;
+                    }
+                }
                 open(Some(topic.id))?
             }
             other => other?,
@@ -177,7 +192,7 @@ impl Replicas {
         Ok(HostedPartition::Online { replica, directory })
     }
 
-    fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
+    pub(super) fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
         broker_layers(image, self.config.broker_id, &self.config.settings).replica_config(image, topic)
     }
 
@@ -263,19 +278,6 @@ impl Replicas {
         }
     }
 
-    fn delete_topic(&self, topic: &TopicImage) {
-        let removed = {
-            let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
-            match hosted.topics.get(&topic.name) {
-                Some(here) if here.id == topic.id => hosted.topics.remove(&topic.name),
-                _ => None,
-            }
-        };
-        for (&index, partition) in removed.iter().flat_map(|here| &here.partitions) {
-            self.delete_hosted(topic, index, partition);
-        }
-    }
-
     /// The partition has moved to other brokers. Should it come back one day, it begins with nothing (A20).
     fn delete_partition(&self, topic: &TopicImage, index: i32) {
         let removed = {
@@ -289,7 +291,7 @@ impl Replicas {
         }
     }
 
-    fn delete_hosted(&self, topic: &TopicImage, index: i32, partition: &HostedPartition) {
+    pub(super) fn delete_hosted(&self, topic: &TopicImage, index: i32, partition: &HostedPartition) {
         match partition {
             HostedPartition::Online { replica, .. } => self.delete_replica(replica),
             HostedPartition::Offline => {
@@ -299,11 +301,16 @@ impl Replicas {
         }
     }
 
-    fn delete_replica(&self, replica: &Arc<Replica>) {
+    /// Before a replica goes: nobody reads or writes it any more.
+    pub(super) fn take_leave(&self, replica: &Arc<Replica>) {
         if replica.leader_epoch().is_some() {
             self.tell(replica, None);
         }
         self.fetchers.point([(Arc::clone(replica), None)]);
+    }
+
+    pub(super) fn delete_replica(&self, replica: &Arc<Replica>) {
+        self.take_leave(replica);
         match replica.delete(random_id()) {
             Ok(()) => self.places().remove(replica.topic_partition()),
             Err(error) => tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}"),
@@ -342,6 +349,6 @@ impl Replicas {
     }
 }
 
-fn random_id() -> Uuid {
+pub(super) fn random_id() -> Uuid {
     Uuid::from_random_bytes(rand::random())
 }

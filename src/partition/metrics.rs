@@ -41,6 +41,8 @@ families! {
     LOG_SIZE Gauge "kafka_log_log_size" ["topic" "partition"] "Bytes of a replica's segments.";
     LOG_START Gauge "kafka_log_log_logstartoffset" ["topic" "partition"] "First offset of a replica.";
     LOG_END Gauge "kafka_log_log_logendoffset" ["topic" "partition"] "One past the last offset of a replica.";
+    LOG_FLUSHED Gauge "ottla_log_flushed_offset" ["topic" "partition"]
+        "Records of a replica below this offset are on its disk; with flush.before.ack all that are acknowledged.";
 }
 
 /// What passes through one replica, counted since it was opened.
@@ -190,4 +192,5 @@ fn write_logs(page: &mut Page, replicas: &[Arc<Replica>]) {
     write(&LOG_SIZE, &|replica| i64::try_from(replica.size_bytes()).unwrap_or(i64::MAX));
     write(&LOG_START, &Replica::log_start_offset);
     write(&LOG_END, &Replica::log_end_offset);
+    write(&LOG_FLUSHED, &Replica::flushed_offset);
 }

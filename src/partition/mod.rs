@@ -7,6 +7,7 @@ mod append;
 mod cleaner;
 mod committer;
 mod config;
+mod deleted_topics;
 #[cfg(test)]
 mod directory_fault_tests;
 mod directory_faults;

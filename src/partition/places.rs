@@ -69,6 +69,19 @@ impl Places {
         self.of.contains_key(partition)
     }
 
+    /// Where the partition lives, if it has a place.
+    pub fn find(&self, partition: &TopicPartition) -> Option<usize> {
+        self.of.get(partition).copied()
+    }
+
+    /// The partition, which has no place, has been given one.
+    pub fn put(&mut self, partition: &TopicPartition, at: usize) {
+        if let Some(count) = self.counts.get_mut(at) {
+            *count += 1;
+            self.of.insert(partition.clone(), at);
+        }
+    }
+
     /// The partition's directory is gone.
     pub fn remove(&mut self, partition: &TopicPartition) {
         if let Some(count) = self.of.remove(partition).and_then(|at| self.counts.get_mut(at)) {

@@ -213,10 +213,23 @@ impl Replica {
         self.state().log.as_mut().map(work)
     }
 
+    /// How far a compacted log is cleaned; `None` for one that is not compacted.
+    pub fn cleaned_offset(&self) -> Option<Offset> {
+        self.with_log(|log| log.config().cleanup_policy.compact.then(|| log.first_dirty_offset())).flatten()
+    }
+
     /// Ends the replica and renames its directory for removal. `unique` names the renamed directory.
     pub(super) fn delete(&self, unique: Uuid) -> Result<(), LogError> {
         match self.end() {
             Some(log) => log.delete(unique),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the replica and sets its log aside, whole, until its topic is restored.
+    pub(super) fn set_aside(&self) -> Result<(), LogError> {
+        match self.end() {
+            Some(log) => log.set_aside(self.topic_id, self.high_watermark()),
             None => Ok(()),
         }
     }

@@ -79,7 +79,7 @@ fn describe_configs_0() {
 fn describe_log_dirs_0() {
     check(0, &DescribeLogDirsRequest::default(), &[b"\xff\xff\xff\xff"]);
     let partition =
-        DescribeLogDirsPartition { partition_index: 1, partition_size: 2, offset_lag: 3, is_future_key: false };
+        DescribeLogDirsPartition { partition_index: 1, partition_size: 2, offset_lag: 3, ..Default::default() };
     let topic = DescribeLogDirsTopic { name: "t".to_owned(), partitions: vec![partition] };
     let result = DescribeLogDirsResult { log_dir: "/d".to_owned(), topics: vec![topic], ..Default::default() };
     let response = DescribeLogDirsResponse { results: vec![result], ..Default::default() };

@@ -14,15 +14,21 @@ sys.path.insert(1, str(ROOT / "tests" / "chaos"))
 import cluster as clusters  # noqa: E402
 import compaction  # noqa: E402
 import connect  # noqa: E402
+import groups  # noqa: E402
 import jvm  # noqa: E402
 import mirror  # noqa: E402
 import streams  # noqa: E402
 
-PROGRAMS = {"streams": streams, "connect": connect, "mirror": mirror, "compaction": compaction}
+PROGRAMS = {"streams": streams, "connect": connect, "mirror": mirror, "compaction": compaction, "groups": groups}
 SETTINGS = {
     "offsets.topic.num.partitions": 4,
     "transaction.state.log.num.partitions": 4,
     "group.initial.rebalance.delay.ms": 0,
+    # Killed members are missed after six seconds.
+    "group.consumer.min.session.timeout.ms": 6000,
+    "group.consumer.session.timeout.ms": 6000,
+    "group.consumer.min.heartbeat.interval.ms": 1000,
+    "group.consumer.heartbeat.interval.ms": 1000,
     **compaction.CLEANER,
 }
 

@@ -125,7 +125,7 @@ impl Quorum {
             placement_seed: ctx.random.next(),
             ..Default::default()
         };
-        let create = CreateTopics { topics: vec![topic], validate_only: false };
+        let create = CreateTopics { topics: vec![topic], ..CreateTopics::default() };
         self.submit(None, command(Kind::CreateTopics(create)), ctx);
     }
 

@@ -84,7 +84,8 @@ fn described_member(member: ConsumerMemberDescription, image: &ClusterImage) -> 
         client_id: subscription.client_id.clone(),
         client_host: subscription.client_host.clone(),
         subscribed_topic_names: subscription.topics.iter().cloned().collect(),
-        subscribed_topic_regex: subscription.regex.as_deref().map(str::to_owned),
+        // Empty where there is none, as in Kafka.
+        subscribed_topic_regex: Some(subscription.regex.as_deref().unwrap_or_default().to_owned()),
         assignment: assignment(&assigned, image),
         target_assignment: assignment(&target, image),
         member_type: if subscription.classic.is_some() { CLASSIC_MEMBER } else { CONSUMER_MEMBER },

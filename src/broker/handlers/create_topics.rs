@@ -6,6 +6,8 @@
 //! configs of the new topic (KIP-525), version 7 its id. An unknown config is refused with its nearest name. A time-out
 //! of 0 or less leaves the time to the broker, where Kafka would refuse. The answer comes when this broker has applied
 //! the new topics, so its clients can write to those that it leads.
+//!
+//! Ours: with the config `ottla.topic.undelete` a deleted topic is restored instead (docs/adr/0010).
 
 use std::collections::HashMap;
 
@@ -13,7 +15,7 @@ use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, message, unexpected};
 use crate::broker::dispatch::Call;
 use crate::config::{self, ConfigMap};
-use crate::metadata::ClusterImage;
+use crate::metadata::{ClusterImage, ConfigResource};
 use crate::model::{ErrorCode, Uuid};
 use crate::partition;
 use crate::protocol::messages::{
@@ -26,6 +28,7 @@ pub async fn handle(context: &Context, call: Call, request: CreateTopicsRequest)
     let kind = command::metadata_command::Kind::CreateTopics(command::CreateTopics {
         topics: request.topics.iter().map(wanted).collect(),
         validate_only: request.validate_only,
+        ..command::CreateTopics::default()
     });
     let answer = match ask(context, kind, request.timeout_ms).await {
         Ok(command::metadata_reply::Kind::CreateTopics(reply)) => Ok(reply.topics),
@@ -97,10 +100,12 @@ fn outcome(result: command::CreatableTopicResult) -> CreatableTopicResult {
     }
 }
 
-/// What is in effect for a topic created with these configs.
+/// What is in effect for a topic created with these configs, or restored with those that it had.
 fn topic_configs(context: &Context, image: &ClusterImage, topic: &CreatableTopic) -> Vec<CreatableTopicConfigs> {
-    let own: ConfigMap =
-        topic.configs.iter().filter_map(|config| Some((config.name.clone(), config.value.clone()?))).collect();
+    let own: ConfigMap = match topic.configs.iter().any(|config| config.name == config::UNDELETE_KEY) {
+        true => image.config(&ConfigResource::topic(&topic.name)).map(|own| (**own).clone()).unwrap_or_default(),
+        false => topic.configs.iter().filter_map(|config| Some((config.name.clone(), config.value.clone()?))).collect(),
+    };
     let layers = partition::broker_layers(image, context.broker_id, &context.settings);
     config::describe_topic(layers.layers(), &own)
         .into_iter()

@@ -46,7 +46,7 @@ fn disabled(api_version: i16) -> Refused {
 }
 
 async fn delete(context: &Context, asked: Vec<DeleteTopicState>, timeout_ms: i32) -> DeleteTopicsResponse {
-    let command = DeleteTopics { topics: asked.iter().map(wanted).collect() };
+    let command = DeleteTopics { topics: asked.iter().map(wanted).collect(), ..DeleteTopics::default() };
     match ask(context, metadata_command::Kind::DeleteTopics(command), timeout_ms).await {
         Ok(metadata_reply::Kind::DeleteTopics(reply)) => {
             let responses = reply.topics.into_iter().map(outcome).collect();

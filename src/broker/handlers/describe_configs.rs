@@ -6,12 +6,15 @@
 //! Resources: topics, this broker (another broker answers for itself), the default of all brokers (an empty name), and
 //! groups (KIP-1043), which need not exist. Broker loggers and client metrics subscriptions exist in Kafka; there are
 //! none here, and none are listed. Passwords are never shown.
+//!
+//! Ours: the topic `ottla:deleted`, which cannot exist, is answered with the deleted topics that can be restored
+//! (docs/adr/0010): a row for each topic id.
 
 use crate::broker::context::Context;
 use crate::broker::controller_answers::Refused;
 use crate::broker::dispatch::Call;
-use crate::config::{self, ConfigMap, DescribedConfig, ResourceType};
-use crate::metadata::{ClusterImage, ConfigResource};
+use crate::config::{self, ConfigMap, ConfigSource, ConfigType, DescribedConfig, ResourceType, TopicCreationConfig};
+use crate::metadata::{ClusterImage, ConfigResource, DeletedTopic};
 use crate::model::{BrokerId, ErrorCode, validate_topic_name};
 use crate::partition;
 use crate::protocol::messages::{
@@ -48,6 +51,10 @@ fn describe(
     let own = |resource: ConfigResource| image.config(&resource).map(|own| (**own).clone()).unwrap_or_default();
     let name = resource.resource_name.as_str();
     match ResourceType::from_code(resource.resource_type) {
+        Some(ResourceType::Topic) if name == config::DELETED_TOPICS => {
+            let retention_ms = TopicCreationConfig::resolve(layers.layers()).delete_retention_ms;
+            Ok(image.deleted_topics().map(|deleted| describe_deleted(deleted, retention_ms)).collect())
+        }
         Some(ResourceType::Topic) => {
             check_topic(image, name)?;
             Ok(config::describe_topic(layers.layers(), &own(ConfigResource::topic(name))))
@@ -66,6 +73,29 @@ fn describe(
         Some(ResourceType::ClientMetrics) if name.is_empty() => invalid("a subscription needs a name"),
         Some(ResourceType::ClientMetrics) => Ok(Vec::new()),
         None => invalid("there is no such type of resource"),
+    }
+}
+
+/// A deleted topic as a row: what it was, and until when it can be restored, in milliseconds since the epoch.
+fn describe_deleted(deleted: &DeletedTopic, retention_ms: i64) -> DescribedConfig {
+    let DeletedTopic { topic, deleted_at, .. } = deleted;
+    let value = format!(
+        "name={} partitions={} replicas={} deleted.ms={} until.ms={}",
+        topic.name,
+        topic.partition_count(),
+        topic.replication_factor(),
+        deleted_at.0,
+        deleted.kept_until(retention_ms).0
+    );
+    DescribedConfig {
+        name: topic.id.to_string(),
+        value: Some(value),
+        source: ConfigSource::DynamicTopic,
+        read_only: true,
+        is_sensitive: false,
+        config_type: ConfigType::String,
+        synonyms: Vec::new(),
+        documentation: "A deleted topic. CreateTopics with its name and the config ottla.topic.undelete restores it.",
     }
 }
 

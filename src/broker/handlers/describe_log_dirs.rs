@@ -4,7 +4,8 @@
 //! list for the directories alone. Version 2 is flexible, version 3 has a top-level error, version 4 the size and free
 //! space of the volume (KIP-827), version 5 whether the directory takes no new partitions, which cannot be set here.
 //! A directory that has failed is there with KAFKA_STORAGE_ERROR. A partition that cannot be opened is left out. Lag is 0:
-//! partitions do not move between directories.
+//! partitions do not move between directories. Ours, in a tagged field:
+//! how far a compacted partition is cleaned.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,7 @@ fn describe(path: PathBuf, replicas: Option<Vec<Arc<Replica>>>, asked: Option<&A
             topics.entry(Arc::clone(&name.topic)).or_default().push(DescribeLogDirsPartition {
                 partition_index: name.partition,
                 partition_size: i64::try_from(replica.size_bytes()).unwrap_or(i64::MAX),
+                cleaned_offset: replica.cleaned_offset().unwrap_or(-1),
                 ..DescribeLogDirsPartition::default()
             });
         }

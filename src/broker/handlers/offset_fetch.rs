@@ -84,7 +84,7 @@ async fn fetch_all(
     asker: Asker<'_>,
 ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
     let mut by_topic: BTreeMap<Arc<str>, OffsetFetchResponseTopics> = BTreeMap::new();
-    for fetched in context.groups.fetch_offsets(asker.group_id, asker.member, &OffsetsOf::All).await? {
+    for fetched in committed(context, image, asker, &OffsetsOf::All).await? {
         let Some(offset) = &fetched.offset else { continue };
         let current = image.topic_id(&fetched.topic);
         let committed_for = Some(offset.topic_id).filter(|id| id.0 != Uuid::ZERO);
@@ -103,6 +103,20 @@ async fn fetch_all(
     Ok(by_topic.into_values().collect())
 }
 
+/// What is committed, but for deleted topics: their offsets wait for them to be restored.
+async fn committed(
+    context: &Context,
+    image: &ClusterImage,
+    asker: Asker<'_>,
+    wanted: &OffsetsOf,
+) -> Result<Vec<FetchedOffset>, ErrorCode> {
+    let mut fetched = context.groups.fetch_offsets(asker.group_id, asker.member, wanted).await?;
+    for fetched in &mut fetched {
+        fetched.offset.take_if(|offset| image.deleted_topic(offset.topic_id).is_some());
+    }
+    Ok(fetched)
+}
+
 async fn fetch_some(
     context: &Context,
     image: &ClusterImage,
@@ -117,7 +131,7 @@ async fn fetch_some(
         }
     }
     let wanted = OffsetsOf::Partitions(wanted);
-    let mut fetched = context.groups.fetch_offsets(asker.group_id, asker.member, &wanted).await?.into_iter();
+    let mut fetched = committed(context, image, asker, &wanted).await?.into_iter();
     let mut answers = Vec::with_capacity(topics.len());
     for topic in topics {
         let is_known = identify(image, version, &topic).is_some();

@@ -1,4 +1,5 @@
-//! `kafka-configs`: describes and alters the configuration of topics, brokers and groups.
+//! `kafka-configs`: describes and alters the configuration of topics, brokers and groups, and the quotas of users,
+//! clients and addresses.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +7,14 @@ use super::failure::Failure;
 use super::options::{
     BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Given, HELP, Opt, Style, Tool, VERSION, list,
 };
+use super::quotas::Subject;
 use super::session::{connect, properties_file, run_async, say};
 use crate::client::ClusterClient;
 use crate::client::admin::configs::{self, ConfigChange, ConfigDetail, ConfigResource};
 use crate::protocol::{DescribeConfigsResourceResult, DescribeConfigsSynonym};
 
-const NO_QUOTAS: &str = "quotas are set with an admin client, and SCRAM credentials are not there yet";
 const NO_LOGGERS: &str = "Ottla's log levels are set with OTTLA_LOG";
+const NO_CLIENT_METRICS: &str = "Ottla collects no metrics from clients";
 
 pub(super) static TOOL: Tool = Tool {
     name: "kafka-configs",
@@ -28,23 +30,22 @@ pub(super) static TOOL: Tool = Tool {
         Opt::value("broker", "id", "The broker."),
         Opt::flag("broker-defaults", "The defaults of all brokers."),
         Opt::value("broker-logger", "id", "The loggers of a broker.").not_served(NO_LOGGERS),
-        Opt::value("client", "id", "The client.").not_served(NO_QUOTAS),
-        Opt::flag("client-defaults", "The defaults of all clients.").not_served(NO_QUOTAS),
-        Opt::value("client-metrics", "name", "A subscription to client metrics.")
-            .not_served("Ottla collects no metrics from clients"),
+        Opt::value("client", "id", "The client."),
+        Opt::flag("client-defaults", "The defaults of all clients."),
+        Opt::value("client-metrics", "name", "A subscription to client metrics.").not_served(NO_CLIENT_METRICS),
         COMMAND_CONFIG,
         Opt::value("delete-config", "key,…", "Configurations to unset."),
         Opt::flag("describe", "Describes the configuration."),
         Opt::flag("entity-default", "The default entity of the type."),
         Opt::value("entity-name", "name", "The entity."),
-        Opt::value("entity-type", "type", "topics, brokers or groups."),
+        Opt::value("entity-type", "type", "topics, brokers, groups, users, clients or ips."),
         Opt::value("group", "id", "The group."),
         HELP,
-        Opt::value("ip", "address", "The address.").not_served(NO_QUOTAS),
-        Opt::flag("ip-defaults", "The defaults of all addresses.").not_served(NO_QUOTAS),
+        Opt::value("ip", "address", "The address."),
+        Opt::flag("ip-defaults", "The defaults of all addresses."),
         Opt::value("topic", "name", "The topic."),
-        Opt::value("user", "principal", "The user.").not_served(NO_QUOTAS),
-        Opt::flag("user-defaults", "The defaults of all users.").not_served(NO_QUOTAS),
+        Opt::value("user", "principal", "The user."),
+        Opt::flag("user-defaults", "The defaults of all users."),
         VERSION,
     ],
     commands: &[],
@@ -68,16 +69,21 @@ fn run(given: &Given) -> Result<(), Failure> {
     if !given.has("bootstrap-server") {
         return Err(Failure::said("Either --bootstrap-server or --bootstrap-controller must be specified."));
     }
-    let entity = entity(given)?;
+    let subject = match Subject::of(given)? {
+        Some(subject) => Ok(subject),
+        None => Err(entity(given)?),
+    };
     if action == "alter" && !["add-config", "add-config-file", "delete-config"].iter().any(|option| given.has(option)) {
         let what = "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter";
         return Err(Failure::said(what));
     }
     let outcome = run_async(async {
         let client = &mut connect(given).await?;
-        match action {
-            "alter" => alter(given, client, &entity).await,
-            _ => describe(given, client, &entity).await,
+        match (&subject, action) {
+            (Ok(subject), "alter") => subject.alter(client, added_configs(given)?, deleted_configs(given)).await,
+            (Ok(subject), _) => subject.describe(client).await,
+            (Err(entity), "alter") => alter(given, client, entity).await,
+            (Err(entity), _) => describe(given, client, entity).await,
         }
     });
     outcome.map_err(|failure| {
@@ -109,7 +115,7 @@ fn entity(given: &Given) -> Result<Entity, Failure> {
     match known {
         "topics" | "brokers" | "groups" => {}
         "broker-loggers" => return Err(Failure::said(format!("kafka-configs: {kind} are not served: {NO_LOGGERS}."))),
-        _ => return Err(Failure::said(format!("kafka-configs: {kind} are not served: {NO_QUOTAS}."))),
+        _ => return Err(Failure::said(format!("kafka-configs: {kind} are not served: {NO_CLIENT_METRICS}."))),
     }
     let name = match given.value("entity-name") {
         Some(name) => Some(name.to_owned()),
@@ -138,16 +144,9 @@ fn resource(kind: &str, name: &str) -> Result<ConfigResource, Failure> {
 
 async fn alter(given: &Given, client: &mut ClusterClient, entity: &Entity) -> Result<(), Failure> {
     let name = entity.name.as_deref().unwrap_or_default();
-    let mut changes = BTreeMap::new();
-    for (key, value) in properties_file(given.value("add-config-file"))? {
-        changes.insert(key, ConfigChange::Set(value));
-    }
-    for (key, value) in given.value("add-config").map(added).transpose()?.unwrap_or_default() {
-        changes.insert(key, ConfigChange::Set(value));
-    }
-    for key in given.values("delete-config").flat_map(list) {
-        changes.insert(key.to_owned(), ConfigChange::Unset);
-    }
+    let mut changes: BTreeMap<String, ConfigChange> = BTreeMap::new();
+    changes.extend(added_configs(given)?.into_iter().map(|(key, value)| (key, ConfigChange::Set(value))));
+    changes.extend(deleted_configs(given).into_iter().map(|key| (key, ConfigChange::Unset)));
     let changes: Vec<_> = changes.into_iter().collect();
     configs::alter(client, &resource(entity.kind, name)?, &changes, false).await?;
     match name {
@@ -155,6 +154,17 @@ async fn alter(given: &Given, client: &mut ClusterClient, entity: &Entity) -> Re
         _ => say!("Completed updating config for {} {name}.", &entity.kind[..entity.kind.len() - 1]),
     }
     Ok(())
+}
+
+/// What is to be set, by key.
+fn added_configs(given: &Given) -> Result<BTreeMap<String, String>, Failure> {
+    let mut configs: BTreeMap<String, String> = properties_file(given.value("add-config-file"))?.into_iter().collect();
+    configs.extend(given.value("add-config").map(added).transpose()?.unwrap_or_default());
+    Ok(configs)
+}
+
+fn deleted_configs(given: &Given) -> Vec<String> {
+    given.values("delete-config").flat_map(list).map(str::to_owned).collect()
 }
 
 /// Reads `key=value,key=[value,value]`.

@@ -34,6 +34,7 @@ mod metadata_quorum;
 mod options;
 mod partition_lists;
 mod producer_perf_test;
+mod quotas;
 mod reassign_partitions;
 mod reassignment_throttles;
 mod server_start;

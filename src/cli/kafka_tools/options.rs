@@ -289,6 +289,11 @@ impl Given {
         self.options.iter().filter(named).filter_map(|(_, value)| value.as_deref())
     }
 
+    /// What follows each of these options, in the order of the command line.
+    pub(super) fn in_order(&self, names: &'static [&'static str]) -> impl Iterator<Item = Option<&str>> + Clone {
+        self.options.iter().filter(|(option, _)| names.contains(&option.name)).map(|(_, value)| value.as_deref())
+    }
+
     /// The value of an option as a number or another type.
     pub(super) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>, Failure> {
         let parse = |value: &str| {

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod describe;
 mod list;
+mod undelete;
 
 use clap::{Args, Subcommand};
 
@@ -17,7 +18,9 @@ Examples:
   ottla topics list
   ottla topics describe orders
   ottla topics alter orders --partitions 12 --config retention.ms=3600000
-  ottla topics delete orders --yes";
+  ottla topics delete orders --yes
+  ottla topics list --deleted
+  ottla topics undelete orders";
 
 /// `ottla topics`.
 #[derive(Args, Debug)]
@@ -43,6 +46,8 @@ enum Command {
     /// Deletes topics with all their records.
     #[command(visible_alias = "rm")]
     Delete(delete::Arguments),
+    /// Restores deleted topics within ottla.topic.delete.retention.ms.
+    Undelete(undelete::Arguments),
 }
 
 /// Runs it.
@@ -57,6 +62,7 @@ pub(super) fn run(arguments: TopicsArguments, output: OutputArguments) -> Result
             Command::Describe(arguments) => describe::run(&mut client, &arguments, &output).await,
             Command::Alter(arguments) => alter::run(&mut client, &arguments, &output).await,
             Command::Delete(arguments) => delete::run(&mut client, &arguments, &output).await,
+            Command::Undelete(arguments) => undelete::run(&mut client, &arguments, &output).await,
         }
     })
 }

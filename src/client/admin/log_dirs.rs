@@ -29,6 +29,19 @@ pub async fn describe(
     Ok(found)
 }
 
+/// How far each compacted partition is cleaned, where brokers tell it: by the replica that is behind the others.
+pub fn cleaned_offsets(found: &BTreeMap<i32, Vec<DescribeLogDirsResult>>) -> BTreeMap<TopicPartition, i64> {
+    let mut offsets = BTreeMap::new();
+    for topic in found.values().flatten().flat_map(|directory| &directory.topics) {
+        for partition in topic.partitions.iter().filter(|partition| partition.cleaned_offset >= 0) {
+            let cleaned = partition.cleaned_offset;
+            let name = TopicPartition::new(topic.name.as_str(), partition.partition_index);
+            offsets.entry(name).and_modify(|least: &mut i64| *least = cleaned.min(*least)).or_insert(cleaned);
+        }
+    }
+    offsets
+}
+
 /// The size of each partition's largest replica, in bytes.
 pub fn partition_sizes(found: &BTreeMap<i32, Vec<DescribeLogDirsResult>>) -> BTreeMap<TopicPartition, i64> {
     let mut sizes = BTreeMap::new();

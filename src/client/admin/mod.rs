@@ -8,6 +8,7 @@ pub mod configs;
 pub mod groups;
 pub mod log_dirs;
 pub mod offsets;
+pub mod quotas;
 pub mod reassignments;
 pub mod records;
 pub mod topics;

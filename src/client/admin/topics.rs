@@ -1,9 +1,13 @@
-//! Creates, enlarges and deletes topics. What topics there are is told by
+//! Creates, enlarges, deletes and restores topics. What topics there are is told by
 //! [`ClusterClient::learn_topics`].
 
+use std::collections::BTreeMap;
+
+use super::configs::{self, ConfigDetail, ConfigResource};
 use super::unanimous;
 use crate::client::{ClusterClient, ClusterError, Target};
-use crate::model::{ErrorCode, Uuid};
+use crate::config::{DELETED_TOPICS, UNDELETE_KEY};
+use crate::model::{ErrorCode, Uuid, Wall};
 use crate::protocol::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig, CreatePartitionsAssignment,
     CreatePartitionsRequest, CreatePartitionsTopic, CreateTopicsRequest, DeleteTopicState, DeleteTopicsRequest,
@@ -108,6 +112,62 @@ pub async fn delete(client: &mut ClusterClient, topic: &str) -> Result<(), Clust
     let subject = format!("topic {topic:?}");
     let result = one(response.responses, &subject)?;
     refuse(&subject, result.error_code, result.error_message)
+}
+
+/// A deleted topic that can be restored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedTopic {
+    /// Its id, which it will have again.
+    pub topic_id: Uuid,
+    /// Its name, which may be another topic's by now.
+    pub name: String,
+    /// How many partitions it had.
+    pub partitions: i32,
+    /// How many replicas of each.
+    pub replication_factor: i32,
+    /// When it was deleted.
+    pub deleted_at: Wall,
+    /// Until when it can be restored.
+    pub kept_until: Wall,
+}
+
+impl DeletedTopic {
+    /// From a row of the resource `ottla:deleted`.
+    fn of(topic_id: &str, value: &str) -> Option<Self> {
+        let fields: BTreeMap<&str, &str> = value.split(' ').filter_map(|field| field.split_once('=')).collect();
+        let number = |key: &str| fields.get(key)?.parse::<i64>().ok();
+        let count = |key: &str| number(key).and_then(|count| i32::try_from(count).ok());
+        Some(Self {
+            topic_id: topic_id.parse().ok()?,
+            name: (*fields.get("name")?).to_owned(),
+            partitions: count("partitions")?,
+            replication_factor: count("replicas")?,
+            deleted_at: Wall(number("deleted.ms")?),
+            kept_until: Wall(number("until.ms")?),
+        })
+    }
+}
+
+/// The deleted topics that can be restored, the one deleted last first. Only Ottla's brokers know of such.
+pub async fn deleted(client: &mut ClusterClient) -> Result<Vec<DeletedTopic>, ClusterError> {
+    let resource = ConfigResource::Topic(DELETED_TOPICS.to_owned());
+    let rows = configs::describe(client, &resource, None, ConfigDetail::default()).await?;
+    let topics = rows.iter().filter_map(|row| DeletedTopic::of(&row.name, row.value.as_deref()?));
+    let mut topics: Vec<DeletedTopic> = topics.collect();
+    topics.sort_by_key(|topic| std::cmp::Reverse(topic.deleted_at));
+    Ok(topics)
+}
+
+/// Restores a deleted topic: the one with this id, or the one of this name that was deleted last.
+pub async fn undelete(
+    client: &mut ClusterClient,
+    name: &str,
+    topic_id: Option<Uuid>,
+    validate_only: bool,
+) -> Result<CreatedTopic, ClusterError> {
+    let which = topic_id.map(|id| id.to_string()).unwrap_or_default();
+    let configs = vec![(UNDELETE_KEY.to_owned(), which)];
+    create(client, &NewTopic { name: name.to_owned(), configs, ..NewTopic::default() }, validate_only).await
 }
 
 /// What the broker is told as its time limit: this client's own.

@@ -17,6 +17,9 @@ keys! {
     /// Producers are refused while a log directory has fewer free bytes than this; -1 keeps a hundredth of the disk, from
     /// 256 MiB to 1 GiB and at most a twentieth, and 0 nothing.
     Long "ottla.log.dir.min.free.bytes" = "-1"; at_least(-1), cluster_wide, in_force;
+    /// A deleted topic can be restored within this many milliseconds (`ottla topics undelete`); until then its records
+    /// take room. 0 deletes at once and for good. Lowering it removes what was deleted longer ago.
+    Long "ottla.topic.delete.retention.ms" = "0"; at_least(0), cluster_wide, in_force;
     /// A broker whose control stream broke is fenced when it has not come back within this many milliseconds.
     Int "ottla.broker.session.grace.ms" = "300"; at_least(0), in_force;
     /// Leaders move back to a broker when more than this share of what it should lead, in percent, is led elsewhere.

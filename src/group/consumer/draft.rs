@@ -14,6 +14,8 @@ pub(in crate::group) struct Draft<'a> {
     pub rebalance: Option<Rebalance>,
     /// True when a member spoke the consumer protocol before the decision.
     pub had_consumers: bool,
+    /// The group epoch before the decision.
+    pub epoch_before: i32,
     pub around: &'a Circumstances<'a>,
 }
 
@@ -21,7 +23,15 @@ impl<'a> Draft<'a> {
     /// A decision about `group`.
     pub fn of(group: &ConsumerGroup, around: &'a Circumstances<'a>) -> Self {
         let had_consumers = group.has_consumer_member();
-        Self { group: group.clone(), records: Vec::new(), notes: Vec::new(), rebalance: None, had_consumers, around }
+        Self {
+            group: group.clone(),
+            records: Vec::new(),
+            notes: Vec::new(),
+            rebalance: None,
+            had_consumers,
+            epoch_before: group.epoch(),
+            around,
+        }
     }
 
     /// Adds a record; what follows in the decision sees it.

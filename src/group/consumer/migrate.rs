@@ -97,7 +97,9 @@ impl<'a> Draft<'a> {
         });
         let members: Vec<(MemberMetadata, Vec<Protocol>)> = members.collect::<Option<_>>()?;
         let next_append = group.next_append;
-        Some(ClassicGroup::downgraded(members, group.epoch(), next_append, config, self.around.now))
+        // The generation is the epoch that the members know, not the one that this departure would have brought: they
+        // are told of a rebalance, and may commit before they join it.
+        Some(ClassicGroup::downgraded(members, self.epoch_before, next_append, config, self.around.now))
     }
 }
 

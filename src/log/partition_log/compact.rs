@@ -40,7 +40,8 @@ impl<D: Disk> PartitionLog<D> {
     }
 
     /// Everything below was cleaned before. Forgotten when the log does not reach there, or no longer.
-    fn first_dirty_offset(&self) -> Offset {
+    /// Below this offset the log holds one record of a key; what is above is to be cleaned.
+    pub fn first_dirty_offset(&self) -> Offset {
         let log_start_offset = self.log_start_offset();
         let known = self.directory.first_dirty_offset(&self.partition).unwrap_or(log_start_offset);
         if known > self.log_end_offset() { log_start_offset } else { known.max(log_start_offset) }

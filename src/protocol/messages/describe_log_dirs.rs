@@ -48,5 +48,7 @@ schema! {
         /// How far the replica is behind.
         offset_lag: i64 [0..],
         is_future_key: bool [0..],
+        /// Ours: below this offset a compacted partition holds one record of a key; -1 where it is not compacted.
+        cleaned_offset: i64 [2.., default -1, tag 20000],
     }
 }

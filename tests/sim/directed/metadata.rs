@@ -62,7 +62,7 @@ impl Controller {
             topic_id: uuid_bytes(TOPIC_ID),
             ..Default::default()
         };
-        self.decide(Kind::CreateTopics(CreateTopics { topics: vec![topic], validate_only: false }));
+        self.decide(Kind::CreateTopics(CreateTopics { topics: vec![topic], ..CreateTopics::default() }));
         self.complete().into_iter().map(node_of).collect()
     }
 
