@@ -22,6 +22,7 @@ use crate::coordinator::{
     GroupCoordinator, GroupCoordinatorConfig, LocalMarkers, ProducerIds, TransactionCoordinator,
     TransactionCoordinatorConfig,
 };
+use crate::log::LogError;
 use crate::metadata::supported_features;
 use crate::model::{BrokerEpoch, BrokerId, Uuid};
 use crate::observability::metrics::Registry;
@@ -142,8 +143,8 @@ impl BrokerRole {
     }
 
     /// Hands leaderships over, ends connections, flushes and closes the logs, and marks the stop as clean
-    /// (invariant D9).
-    pub(super) async fn stop(self, runners: &Runners) -> Result<(), NodeError> {
+    /// (invariant D9). True when that could be said of all of them.
+    pub(super) async fn stop(self, runners: &Runners) -> Result<bool, NodeError> {
         let broker_epoch = self.cluster.lifecycle().broker_epoch();
         if !self.cluster.controlled_shutdown(CONTROLLED_SHUTDOWN_TIMEOUT).await {
             tracing::warn!("stopping although the cluster has not confirmed that leaderships have moved");
@@ -155,12 +156,12 @@ impl BrokerRole {
         }
         self.follower.abort();
         let Self { cluster, replicas, directories, .. } = self;
-        let close = move || {
+        let close = move || -> Result<bool, LogError> {
             let all_were_open = replicas.close()?;
-            match broker_epoch.filter(|_| all_were_open) {
-                Some(broker_epoch) => past_life::note_clean_stop(&directories, broker_epoch),
-                None => Ok(()),
+            if let Some(broker_epoch) = broker_epoch.filter(|_| all_were_open) {
+                past_life::note_clean_stop(&directories, broker_epoch)?;
             }
+            Ok(all_were_open)
         };
         let closed = runners.data.spawn_blocking(close).await.expect("closing the logs does not panic");
         cluster.stop();
@@ -168,7 +169,7 @@ impl BrokerRole {
             // Nothing is lost: the next start reads what could not be noted down.
             Err(error) if error.lets_flush_wait() => {
                 tracing::warn!("the disk is too full to stop in order: {error}; the next start takes longer");
-                Ok(())
+                Ok(false)
             }
             closed => Ok(closed?),
         }

@@ -69,8 +69,11 @@ async fn live(config: ServerConfig, runners: &Runners) -> Result<Stopped, NodeEr
     };
     match fault {
         Some(fault) => Err(fault),
-        None => stopped.map(|()| {
-            tracing::info!("stopped; everything is on disk");
+        None => stopped.map(|everything_is_on_disk| {
+            match everything_is_on_disk {
+                true => tracing::info!("stopped; everything is on disk"),
+                false => tracing::info!("stopped; the next start looks through the logs"),
+            }
             Stopped::Cleanly
         }),
     }
@@ -174,12 +177,12 @@ impl Node {
         }
     }
 
-    /// Stops in order: the broker needs its controller to hand over what it leads.
-    async fn stop(self, runners: &Runners) -> Result<(), NodeError> {
+    /// Stops in order: the broker needs its controller to hand over what it leads. True when all logs are on disk.
+    async fn stop(self, runners: &Runners) -> Result<bool, NodeError> {
         self.web.status.stopping();
         let stopped = match self.broker {
             Some(broker) => broker.stop(runners).await,
-            None => Ok(()),
+            None => Ok(true),
         };
         if let Some(controller) = self.controller {
             controller.handle.shutdown().await;

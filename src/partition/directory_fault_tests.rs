@@ -72,6 +72,17 @@ fn a_fault_takes_the_partitions_of_its_directory_and_no_others() {
     assert_eq!(told, [(TopicId(Uuid([2; 16])), 0)], "what the controllers are told");
 }
 
+/// A19: whatever a consumer or a follower asks for, a read that the disk refuses takes the directory offline.
+#[test]
+fn a_read_that_the_disk_refuses_is_a_fault() {
+    let home = Home::new();
+    let replica = home.world.replica("two");
+    let refused = replica.noted(Err::<(), _>(LogError::io("read", "b")(Error::from_raw_os_error(EIO))));
+    assert!(refused.is_err());
+    eventually(|| home.error_of("two") == Some(ErrorCode::KafkaStorageError));
+    assert_eq!(home.error_of("one"), None);
+}
+
 /// A12: a failed sync is not forgotten by the next life, wherever that finds the word of this one.
 #[test]
 fn after_a_fault_this_life_vouches_for_nothing_and_stops_as_one_that_was_killed() {

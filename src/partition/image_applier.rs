@@ -313,7 +313,10 @@ impl Replicas {
         self.take_leave(replica);
         match replica.delete(random_id()) {
             Ok(()) => self.places().remove(replica.topic_partition()),
-            Err(error) => tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}"),
+            Err(error) => {
+                replica.flush_signal.note_fault(&error);
+                tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
+            }
         }
     }
 

@@ -83,7 +83,7 @@ impl Replica {
         };
         let aborted = match (&slice, isolation) {
             (Some(slice), Isolation::ReadCommitted) => {
-                self.reader.aborted_transactions(fetch_offset, slice.upper_offset)?
+                self.noted(self.reader.aborted_transactions(fetch_offset, slice.upper_offset))?
             }
             _ => Vec::new(),
         };
@@ -113,11 +113,13 @@ impl Replica {
             Err(LogError::OffsetOutOfRange { offset, log_start_offset, .. }) => {
                 Err(PartitionError::OffsetOutOfRange { offset, log_start_offset, high_watermark })
             }
-            Err(error) => {
-                self.flush_signal.note_fault(&error);
-                Err(error.into())
-            }
+            Err(error) => Ok(self.noted(Err(error))?),
         }
+    }
+
+    /// What the log has read; a fault of its disk is passed on to the flusher.
+    pub(super) fn noted<T>(&self, outcome: Result<T, LogError>) -> Result<T, LogError> {
+        outcome.inspect_err(|error| self.flush_signal.note_fault(error))
     }
 
     /// Answers ListOffsets below what `isolation` may see.
@@ -127,7 +129,7 @@ impl Replica {
         isolation: Isolation,
     ) -> Result<Option<TimestampedOffset>, PartitionError> {
         self.check_offsets_available()?;
-        Ok(self.reader.offset_for_timestamp(target, self.readable_end(isolation))?)
+        Ok(self.noted(self.reader.offset_for_timestamp(target, self.readable_end(isolation)))?)
     }
 
     /// Until the high watermark has reached the start of its epoch, a new leader could answer less than its

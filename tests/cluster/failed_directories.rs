@@ -124,6 +124,8 @@ fn the_partitions_of_a_failed_directory_move_to_other_brokers_and_the_others_sta
 
     assert!(cluster.stop(1).success());
     assert!(!remaining.join(".kafka_cleanshutdown").exists(), "no clean stop either");
+    let log = cluster.log(1);
+    assert!(log.contains("stopped; the next start looks through the logs"), "{log}");
     put_back(&failing);
     cluster.spawn(1);
     cluster.await_ready(1);
