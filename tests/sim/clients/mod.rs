@@ -21,7 +21,7 @@ use transactional_id::TransactionalId;
 
 pub enum Client {
     Producer(Producer),
-    Transactional(TransactionalId),
+    Transactional(Box<TransactionalId>),
     Consumer(Consumer),
     Member(Member),
 }
@@ -73,7 +73,7 @@ impl Client {
             add(ctx, &|address, partition, ctx| Client::Producer(Producer::new(address, partition, false, ctx)));
         }
         for _ in 0..swarm.transactional_producers {
-            add(ctx, &|address, _, ctx| Client::Transactional(TransactionalId::new(address, ctx)));
+            add(ctx, &|address, _, ctx| Client::Transactional(Box::new(TransactionalId::new(address, ctx))));
         }
         for number in 0..swarm.consumers {
             // Where there are transactions, one of two readers asks for committed records alone.

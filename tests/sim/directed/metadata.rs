@@ -1,7 +1,8 @@
 //! Histories of what the controller decides.
 
+use ottla::cluster::LifecycleState;
 use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, uuid_bytes};
-use ottla::model::{BrokerId, Uuid};
+use ottla::model::{BrokerEpoch, BrokerId, Uuid};
 use ottla::rpc::metadata::{
     AlterPartition, AlterPartitionReassignments, BrokerIds, CreatableTopic, CreateTopics, FenceBroker,
     InitializeCluster, IsrMember, LeaderRecoveryState, MetadataCommand, PartitionProposal, ReassignablePartition,
@@ -139,4 +140,21 @@ pub fn a_refused_proposal_that_comes_again() -> Verdict {
     controller.unfence(follower);
     controller.command(&proposal);
     must(!controller.complete().contains(&broker_id(follower)), "a refused proposal was accepted when it came again")
+}
+
+/// A broker that led is killed and registers anew; what it is told first of the metadata is from before its restart,
+/// where its former life is active and leads. It must lead nothing by that: somebody else may lead by now.
+pub fn a_feed_that_begins_before_the_restart() -> Verdict {
+    let mut controller = Controller::new(2);
+    let former = BrokerEpoch(controller.epoch(0));
+    controller.command(&register(0, 9, former.0));
+    let present = BrokerEpoch(controller.epoch(0));
+    must(present > former, "the restart began no life of its own")?;
+    let registered = LifecycleState::Starting.on_registered(present);
+    let early = registered.on_image(present.0 - 1, Some((former, false)));
+    must(!early.has_caught_up(), "the broker goes by metadata from before its registration")?;
+    must(
+        early.on_image(present.0, Some((present, true))).has_caught_up(),
+        "the broker does not take up its registration",
+    )
 }

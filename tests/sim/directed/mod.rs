@@ -38,6 +38,12 @@ pub const SCRIPTS: &[Script] = &[
         metadata::a_reassignment_given_up_too_late,
     ),
     script(
+        "leads-before-its-registration",
+        "D7",
+        "a feed that begins before the restart",
+        metadata::a_feed_that_begins_before_the_restart,
+    ),
+    script(
         "refused-proposal-may-come-again",
         "A8",
         "a refused proposal that comes again",
