@@ -231,7 +231,9 @@ impl Replica {
         next: &NextFetch,
         ctx: &mut Context,
     ) -> Result<(), LogError> {
-        let bytes = self.read(next.fetch_offset, FETCH_BYTES_MAX, self.log.log_end_offset())?;
+        // Each of its fetches may wait for a sync: whoever has fallen far behind must get more than is written meanwhile.
+        let max_bytes = if ctx.healing { 16 * FETCH_BYTES_MAX } else { FETCH_BYTES_MAX };
+        let bytes = self.read(next.fetch_offset, max_bytes, self.log.log_end_offset())?;
         let (high_watermark, log_start_offset) = (self.high_watermark, self.log.log_start_offset());
         let answer = FetchAnswer::Records { bytes, high_watermark, log_start_offset };
         ctx.send(me.address(), to, Message::FetchReply { request, partition: self.partition, answer });
