@@ -24,4 +24,6 @@ pub use types::{RaftId, Voter};
 #[cfg(test)]
 pub use snapshot::state_at;
 #[cfg(test)]
+mod quorum_tests;
+#[cfg(test)]
 mod store_tests;
