@@ -2,7 +2,7 @@
 //! disk is told by the metric `ottla_log_flushed_offset`; that such records survive a power cut is the simulation's to
 //! prove (tests/sim).
 
-use super::harness::{Cluster, Plan};
+use super::harness::{Cluster, Plan, eventually};
 use super::http::metrics;
 
 const TOPIC: &str = "durable";
@@ -31,6 +31,7 @@ fn what_is_acknowledged_by_all_is_on_the_disk_of_each_replica_in_sync() {
     cluster.connect(1).create_topic_with(TOPIC, 1, 3, &[("flush.before.ack", "true"), ("min.insync.replicas", "3")]);
     let leader = cluster.await_isr(1, TOPIC, &[1, 2, 3]);
     let mut connection = cluster.connect(leader);
+    eventually("the leader knows the topic", || connection.try_produce(TOPIC, b"first").ok());
     for number in 0..40 {
         let offset = connection.produce(TOPIC, format!("record {number}").as_bytes());
         for address in &addresses {
@@ -50,6 +51,10 @@ fn what_the_leader_acknowledges_is_on_its_disk() {
     connection.create_topic(TOPIC);
     // Set for all topics of the broker, and while it runs.
     connection.alter_config(4, "", "ottla.flush.before.ack", Some("true"));
+    eventually("the broker goes by it", || {
+        let offset = connection.try_produce_with(TOPIC, b"first", 1).expect("it is stored");
+        (flushed(&addresses[0]) > offset as f64).then_some(())
+    });
     for number in 0..40 {
         let value = format!("record {number}");
         let offset = connection.try_produce_with(TOPIC, value.as_bytes(), 1).expect("it is stored");

@@ -152,7 +152,9 @@ impl Swarm {
         // not on disk yet would be all that a cluster gets done.
         swarm.commit_delay_ms = swarm.commit_delay_ms.min(swarm.request_timeout_ms / 5);
         // A batch of three records must fit into a segment, and so must what a coordinator writes.
-        swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(600);
+        // A record of a group holds all that are about to join it.
+        let largest_bytes = if swarm.group_members > 0 { 5_000 } else { 600 };
+        swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(largest_bytes);
         swarm
     }
 
