@@ -356,6 +356,13 @@ class Cluster:
                 process.kill()
                 process.wait()
 
+    def unmount(self):
+        """Takes the nodes' file systems away once all nodes have ended; `disk.img` keeps what they hold."""
+        for disk in self._disks.values():
+            disk.unmount()
+        if self.small_disk:
+            run("umount", "--lazy", str(self.data(self.small_disk)))
+
     def replicas(self, tps):
         """(node, tp, bytes, digest) of each replica's log, whatever its division into segments."""
         for node in self.nodes:

@@ -119,6 +119,7 @@ def run(options, home):
     # The nodes have stopped: what their disks hold is final.
     for node, tp, size, digest in cluster.replicas(partitions()):
         history.note("ok", "replica", node=node, tp=tp, bytes=size, digest=digest)
+    cluster.unmount()
     history.close()
     return history.path
 

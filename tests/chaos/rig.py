@@ -46,6 +46,10 @@ class Disk:
         run("umount", self._directory)
         self._mount()
 
+    def unmount(self):
+        """Takes the file system away; what it holds stays in its file."""
+        run("umount", "--lazy", self._directory)
+
     def _mount(self):
         run("mount", "-o", "loop", self._image, self._directory)
 
