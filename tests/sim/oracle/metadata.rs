@@ -171,7 +171,20 @@ impl Oracle {
             }
             self.check_complete(partition);
         }
+        self.forgive_ended_lives(before, after);
         self.forgive(after);
+    }
+
+    /// One batch may take a life into an ISR and begin the broker's next one, so that no image has it there.
+    fn forgive_ended_lives(&mut self, before: &ClusterImage, after: &ClusterImage) {
+        for broker in after.brokers() {
+            let earlier = before.broker(broker.id).map(|earlier| earlier.epoch);
+            let Some(ended) = earlier.filter(|earlier| *earlier != broker.epoch) else { continue };
+            let node = node_of(broker.id);
+            for (_, partition) in after.partitions_in_sync_on(broker.id) {
+                self.lost_tail[node][partition as usize] &= !self.is_whole(node, partition, ended.0);
+            }
+        }
     }
 
     /// What one command makes of the partitions.
