@@ -44,7 +44,7 @@ pub(super) fn remove_expired(draft: &mut Draft<'_>, command: &RemoveExpiredTopic
 pub(super) fn restore(draft: &mut Draft<'_>, name: &str, which: &str, now_ms: i64) -> Result<Arc<TopicImage>, Refusal> {
     let deleted = find(draft, name, which, Wall(now_ms))?;
     let topic = Arc::clone(&deleted.topic);
-    check_room(draft, topic.partition_count())?;
+    draft.check_cluster_room(topic.partition_count())?;
     draft.add(RestoreTopicRecord { topic_id: uuid_bytes(topic.id.0) });
     for (partition, _) in topic.partitions() {
         restore_partition(draft, &deleted, partition);
@@ -80,15 +80,6 @@ fn find(draft: &Draft<'_>, name: &str, which: &str, now: Wall) -> Result<Arc<Del
         )));
     }
     Ok(Arc::clone(found))
-}
-
-fn check_room(draft: &Draft<'_>, count: usize) -> Result<(), Refusal> {
-    let cluster_max = draft.defaults().partition_count_max;
-    if draft.image().partition_count().saturating_add(count) > cluster_max {
-        let message = format!("the cluster would hold more than {cluster_max} partitions");
-        return Err(Refusal::new(ErrorCode::PolicyViolation, message));
-    }
-    Ok(())
 }
 
 /// One after the other, those leave the in-sync replicas that cannot be in sync any more. The leader goes last: should

@@ -137,6 +137,16 @@ impl<'a> Draft<'a> {
         self.image.partition_count().saturating_sub(self.partition_count_at_start)
     }
 
+    /// Refuses partitions that would be too many for the cluster.
+    pub(super) fn check_cluster_room(&self, count: usize) -> Result<(), Refusal> {
+        let cluster_max = self.defaults.partition_count_max;
+        if self.image.partition_count().saturating_add(count) > cluster_max {
+            let message = format!("the cluster would hold more than {cluster_max} partitions");
+            return Err(Refusal::new(ErrorCode::PolicyViolation, message));
+        }
+        Ok(())
+    }
+
     pub(super) fn into_records(self) -> Vec<MetadataRecord> {
         self.records
     }

@@ -195,15 +195,11 @@ fn placed_replicas(draft: &Draft<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<
 
 /// Refuses partitions that would be too many for the request or for the cluster.
 pub(super) fn check_room(draft: &Draft<'_>, count: usize) -> Result<(), Refusal> {
-    let policy = |message| Err(Refusal::new(ErrorCode::PolicyViolation, message));
-    let cluster_max = draft.defaults().partition_count_max;
     if draft.partitions_added().saturating_add(count) > PARTITIONS_PER_REQUEST_MAX {
-        return policy(format!("one request can create at most {PARTITIONS_PER_REQUEST_MAX} partitions"));
+        let message = format!("one request can create at most {PARTITIONS_PER_REQUEST_MAX} partitions");
+        return Err(Refusal::new(ErrorCode::PolicyViolation, message));
     }
-    if draft.image().partition_count().saturating_add(count) > cluster_max {
-        return policy(format!("the cluster would hold more than {cluster_max} partitions"));
-    }
-    Ok(())
+    draft.check_cluster_room(count)
 }
 
 fn assigned_replicas(draft: &Draft<'_>, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
