@@ -75,5 +75,8 @@ pub const UNDELETE_KEY: &str = "ottla.topic.undelete";
 /// have this name.
 pub const DELETED_TOPICS: &str = "ottla:deleted";
 
+/// How long deleted topics can be restored, in milliseconds: a key of all brokers.
+pub const TOPIC_DELETE_RETENTION_KEY: &str = "ottla.topic.delete.retention.ms";
+
 /// The configs that one resource has set, by key.
 pub type ConfigMap = BTreeMap<String, String>;

@@ -220,7 +220,7 @@ impl TopicCreationConfig {
             delete_enable: layers.boolean("delete.topic.enable"),
             num_partitions: layers.int("num.partitions"),
             default_replication_factor: i16::try_from(layers.int("default.replication.factor")).unwrap_or(i16::MAX),
-            delete_retention_ms: layers.long("ottla.topic.delete.retention.ms"),
+            delete_retention_ms: layers.long(super::TOPIC_DELETE_RETENTION_KEY),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use imbl::OrdSet;
 
-use super::record::{uuid_bytes, uuid_from_bytes};
+use super::record::{named_partition, partition_name, uuid_bytes, uuid_from_bytes};
 use super::replay::ReplayError;
 use crate::model::{BrokerEpoch, BrokerId, DirectoryId, TopicId, Uuid};
 use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature, TopicIdPartition};
@@ -97,14 +97,7 @@ impl BrokerImage {
             fenced: self.fenced,
             in_controlled_shutdown: self.in_controlled_shutdown,
             log_whole_since: self.log_whole_since.0,
-            offline_replicas: self
-                .offline_replicas
-                .iter()
-                .map(|(topic_id, partition)| TopicIdPartition {
-                    topic_id: uuid_bytes(topic_id.0),
-                    partition: *partition,
-                })
-                .collect(),
+            offline_replicas: self.offline_replicas.iter().copied().map(partition_name).collect(),
             logs_intact_since: (self.logs_intact_since != self.epoch).then_some(self.logs_intact_since.0),
         }
     }
@@ -112,9 +105,5 @@ impl BrokerImage {
 
 /// Replicas as records name them.
 pub(super) fn replica_names(named: &[TopicIdPartition]) -> Result<OrdSet<(TopicId, i32)>, ReplayError> {
-    let name = |named: &TopicIdPartition| {
-        let topic_id = uuid_from_bytes(&named.topic_id).ok_or(ReplayError::InvalidId { field: "topic_id" })?;
-        Ok((TopicId(topic_id), named.partition))
-    };
-    named.iter().map(name).collect()
+    named.iter().map(|name| named_partition(name).ok_or(ReplayError::InvalidId { field: "topic_id" })).collect()
 }

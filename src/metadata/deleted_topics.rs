@@ -18,11 +18,9 @@ use super::draft::ClusterDefaults;
 use super::image::{ClusterImage, ConfigImage, ConfigResource};
 use super::record::uuid_bytes;
 use super::topic_image::TopicImage;
+use crate::config::TOPIC_DELETE_RETENTION_KEY;
 use crate::model::{TopicId, Wall};
 use crate::rpc::metadata::SetTopicAsideRecord;
-
-/// How long a deleted topic is kept: a key of all brokers, 0 for not at all.
-pub(super) const DELETE_RETENTION: &str = "ottla.topic.delete.retention.ms";
 
 /// A topic as it was when it was deleted.
 #[derive(Clone, PartialEq, Debug)]
@@ -68,7 +66,7 @@ impl ClusterImage {
     /// How long deleted topics are kept, in milliseconds: as set for all brokers, else as in the properties of the
     /// deciding controller.
     pub fn topic_delete_retention_ms(&self, defaults: &ClusterDefaults) -> i64 {
-        self.config_value(&ConfigResource::default_broker(), DELETE_RETENTION)
+        self.config_value(&ConfigResource::default_broker(), TOPIC_DELETE_RETENTION_KEY)
             .and_then(|value| value.trim().parse().ok())
             .unwrap_or(defaults.topic_delete_retention_ms)
     }

@@ -55,7 +55,7 @@ pub use fragile_topics::{Fragility, fragile_topics};
 pub use image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
 pub use leader_balance::misplaced_leaders;
 pub use partition_change::unclean_elections;
-pub use record::{uuid_bytes, uuid_from_bytes};
+pub use record::{partition_name, uuid_bytes, uuid_from_bytes};
 pub use replay::ReplayError;
 pub use topic_image::{PartitionImage, TopicImage};
 

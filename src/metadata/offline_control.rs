@@ -8,9 +8,9 @@ use super::broker_control::check_epoch;
 use super::draft::{Draft, Refusal};
 use super::feature_control::check_offline_replicas;
 use super::partition_change::PartitionChange;
-use super::record::uuid_from_bytes;
+use super::record::{named_partition, partition_name};
 use crate::model::{BrokerId, TopicId};
-use crate::rpc::metadata::{OfflineReplicasRecord, ReportOfflineReplicas, TopicIdPartition};
+use crate::rpc::metadata::{OfflineReplicasRecord, ReportOfflineReplicas};
 
 /// The broker says which of its replicas can no longer be used. What it does not host, or has reported already, is
 /// passed over.
@@ -18,18 +18,18 @@ pub(super) fn report(draft: &mut Draft<'_>, command: &ReportOfflineReplicas) -> 
     let id = BrokerId(command.broker_id);
     check_epoch(draft.image(), id, command.broker_epoch)?;
     check_offline_replicas(draft.image())?;
-    let news: Vec<(TopicId, i32, TopicIdPartition)> = command
+    let news: Vec<(TopicId, i32)> = command
         .replicas
         .iter()
-        .filter_map(|named| Some((TopicId(uuid_from_bytes(&named.topic_id)?), named.partition, named.clone())))
-        .filter(|(topic_id, partition, _)| is_news(draft, id, *topic_id, *partition))
+        .filter_map(named_partition)
+        .filter(|(topic_id, partition)| is_news(draft, id, *topic_id, *partition))
         .collect();
     if news.is_empty() {
         return Ok(());
     }
-    let replicas = news.iter().map(|(_, _, named)| named.clone()).collect();
+    let replicas = news.iter().copied().map(partition_name).collect();
     draft.add(OfflineReplicasRecord { broker_id: id.0, broker_epoch: command.broker_epoch, replicas });
-    for (topic_id, partition, _) in news {
+    for (topic_id, partition) in news {
         let Some(topic) = draft.image().topic(topic_id).cloned() else { continue };
         let Some(image) = topic.partition(partition) else { continue };
         PartitionChange::of(draft, &topic, partition, image).without_lost_tail(id).decide();

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use crate::cluster::{BrokerLifecycle, ControllerCalls};
-use crate::metadata::{knows_offline_replicas, uuid_bytes};
+use crate::metadata::{knows_offline_replicas, partition_name};
 use crate::model::{BrokerId, ErrorCode, TopicId};
-use crate::rpc::metadata::{MetadataCommand, ReportOfflineReplicas, TopicIdPartition, metadata_command};
+use crate::rpc::metadata::{MetadataCommand, ReportOfflineReplicas, metadata_command};
 
 use super::directory_faults::ReplicaNames;
 use super::replicas::Replicas;
@@ -89,12 +89,10 @@ impl OfflineReports {
     /// The metadata index from which on they are known.
     async fn tell(&self, replicas: &[(TopicId, i32)]) -> Result<i64, String> {
         let broker_epoch = self.lifecycle.broker_epoch().ok_or("this broker is not registered")?;
-        let name =
-            |&(topic_id, partition): &(TopicId, i32)| TopicIdPartition { topic_id: uuid_bytes(topic_id.0), partition };
         let command = ReportOfflineReplicas {
             broker_id: self.broker_id.0,
             broker_epoch: broker_epoch.0,
-            replicas: replicas.iter().map(name).collect(),
+            replicas: replicas.iter().copied().map(partition_name).collect(),
         };
         let command = MetadataCommand { kind: Some(metadata_command::Kind::ReportOfflineReplicas(command)) };
         let reply = self.calls.submit(command, COMMAND_TIMEOUT).await.map_err(|error| error.to_string())?;
