@@ -62,6 +62,12 @@ struct Entity {
     name: Option<String>,
 }
 
+/// What the command line is about.
+enum Whose {
+    Quotas(Subject),
+    Configs(Entity),
+}
+
 fn run(given: &Given) -> Result<(), Failure> {
     let Some(action) = given.only_one(&["alter", "describe"]) else {
         return Err(given.usage("Command must include exactly one action: --describe, --alter"));
@@ -69,9 +75,9 @@ fn run(given: &Given) -> Result<(), Failure> {
     if !given.has("bootstrap-server") {
         return Err(Failure::said("Either --bootstrap-server or --bootstrap-controller must be specified."));
     }
-    let subject = match Subject::of(given)? {
-        Some(subject) => Ok(subject),
-        None => Err(entity(given)?),
+    let whose = match Subject::of(given)? {
+        Some(subject) => Whose::Quotas(subject),
+        None => Whose::Configs(entity(given)?),
     };
     if action == "alter" && !["add-config", "add-config-file", "delete-config"].iter().any(|option| given.has(option)) {
         let what = "At least one of --add-config, --add-config-file, or --delete-config must be specified with --alter";
@@ -79,11 +85,13 @@ fn run(given: &Given) -> Result<(), Failure> {
     }
     let outcome = run_async(async {
         let client = &mut connect(given).await?;
-        match (&subject, action) {
-            (Ok(subject), "alter") => subject.alter(client, added_configs(given)?, deleted_configs(given)).await,
-            (Ok(subject), _) => subject.describe(client).await,
-            (Err(entity), "alter") => alter(given, client, entity).await,
-            (Err(entity), _) => describe(given, client, entity).await,
+        match (&whose, action) {
+            (Whose::Quotas(subject), "alter") => {
+                subject.alter(client, added_configs(given)?, deleted_configs(given)).await
+            }
+            (Whose::Quotas(subject), _) => subject.describe(client).await,
+            (Whose::Configs(entity), "alter") => alter(given, client, entity).await,
+            (Whose::Configs(entity), _) => describe(given, client, entity).await,
         }
     });
     outcome.map_err(|failure| {

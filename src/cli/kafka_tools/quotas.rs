@@ -101,9 +101,9 @@ impl Subject {
             return Err(Failure::said(format!("Invalid config(s): {}", unset.join(","))));
         }
         changes.extend(deleted.into_iter().map(|key| (key, None)));
-        let named = |name: &'_ Option<String>| name.clone().filter(|name| !name.is_empty());
-        let entity: Vec<_> = self.parts.iter().map(|(kind, name)| (kind.entity_type, named(name))).collect();
-        let entity: Vec<_> = entity.iter().map(|(entity_type, name)| (*entity_type, name.as_deref())).collect();
+        let parts = self.parts.iter();
+        let entity: Vec<_> =
+            parts.map(|(kind, name)| (kind.entity_type, name.as_deref().filter(|name| !name.is_empty()))).collect();
         quotas::alter(client, &entity, &changes).await?;
         match self.parts.first() {
             Some((kind, Some(name))) if !name.is_empty() => {
