@@ -9,7 +9,7 @@ use crate::replication::{FollowerFetch, IsrMember, IsrProposal, Leader, LeaderSt
 use super::error::PartitionError;
 use super::read::ReadRecords;
 use super::replica::{Replica, Role, State};
-use super::throttle::Throttle;
+use super::throttle::ReplicationThrottle;
 
 /// A follower's Fetch of this partition.
 #[derive(Clone, Copy)]
@@ -24,7 +24,7 @@ pub struct FollowerRead<'a> {
     /// partition's lock, so that a later [`Replica::on_broker`] has the last word.
     pub is_eligible: &'a dyn Fn() -> bool,
     /// The limit of what is sent to those who are not in sync, where the topic says so.
-    pub throttle: &'a Throttle,
+    pub throttle: &'a ReplicationThrottle,
     /// The leader epoch the follower knows, −1 for none.
     pub current_leader_epoch: i32,
     /// The newest epoch of the follower's log, by which a divergence is seen.
@@ -145,7 +145,7 @@ impl Replica {
         })
     }
 
-    fn is_held_back(&self, throttle: &Throttle, now: Monotonic) -> bool {
+    fn is_held_back(&self, throttle: &ReplicationThrottle, now: Monotonic) -> bool {
         let partition = self.topic_partition().partition;
         let held_back = self.config.load().throttled_as_leader.contains(partition) && throttle.wait_ms(now).is_some();
         if held_back {
@@ -155,7 +155,7 @@ impl Replica {
     }
 
     /// Notes that a follower was sent so many bytes of records.
-    pub fn on_fetched_by_follower(&self, bytes: usize, throttle: &Throttle, now: Monotonic) {
+    pub fn on_fetched_by_follower(&self, bytes: usize, throttle: &ReplicationThrottle, now: Monotonic) {
         if self.config.load().throttled_as_leader.contains(self.topic_partition().partition) {
             throttle.record(bytes, now);
         }

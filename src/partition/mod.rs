@@ -47,5 +47,5 @@ pub use leading::FollowerRead;
 pub use read::{Isolation, ReadRecords};
 pub use replica::Replica;
 pub use replicas::{LeadershipChange, LogDirectory, Replicas, ReplicasConfig, ReplicationConfig};
-pub use throttle::{ReplicationThrottles, Throttle, ThrottledReplicas};
+pub use throttle::{ReplicationThrottle, ReplicationThrottles, ThrottledReplicas};
 pub use waiters::{Registration, Waiters, Waker, Watched};

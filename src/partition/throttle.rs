@@ -18,7 +18,7 @@ const UNLIMITED: u64 = u64::MAX;
 
 /// One direction of a broker's throttled replication.
 #[derive(Debug)]
-pub struct Throttle {
+pub struct ReplicationThrottle {
     /// Bytes per second.
     limit: AtomicU64,
     rate: Mutex<SampledRate>,
@@ -26,7 +26,7 @@ pub struct Throttle {
     held_back: AtomicU64,
 }
 
-impl Throttle {
+impl ReplicationThrottle {
     fn new(windows: QuotaWindows, limit: Option<u64>) -> Self {
         let (limit, rate) = (AtomicU64::new(limit.unwrap_or(UNLIMITED)), Mutex::new(SampledRate::since_first(windows)));
         Self { limit, rate, held_back: AtomicU64::new(0) }
@@ -76,17 +76,17 @@ impl Throttle {
 #[derive(Debug)]
 pub struct ReplicationThrottles {
     /// What leaders here send: `leader.replication.throttled.rate`.
-    pub leader: Throttle,
+    pub leader: ReplicationThrottle,
     /// What followers here fetch: `follower.replication.throttled.rate`.
-    pub follower: Throttle,
+    pub follower: ReplicationThrottle,
 }
 
 impl ReplicationThrottles {
     pub(super) fn new(config: &ReplicationQuotaConfig) -> Self {
         let windows = QuotaWindows { num: config.window_num, size_ms: config.window_size_ms };
         Self {
-            leader: Throttle::new(windows, config.leader_rate),
-            follower: Throttle::new(windows, config.follower_rate),
+            leader: ReplicationThrottle::new(windows, config.leader_rate),
+            follower: ReplicationThrottle::new(windows, config.follower_rate),
         }
     }
 

@@ -34,7 +34,7 @@ use crate::clock;
 use crate::log::{AbortedTransaction, FileSlice, OsDisk};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, Monotonic, Offset, TopicId, TopicPartition, Uuid};
 use crate::partition::{
-    FollowerRead, Isolation, PartitionError, ReadRecords, Registration, Replica, Throttle, Waker, Watched,
+    FollowerRead, Isolation, PartitionError, ReadRecords, Registration, Replica, ReplicationThrottle, Waker, Watched,
 };
 use crate::protocol::Records;
 use crate::protocol::messages::{
@@ -335,7 +335,7 @@ struct Builder<'a> {
     isolation: Isolation,
     is_consumer: bool,
     /// What followers are sent counts against it.
-    throttle: &'a Throttle,
+    throttle: &'a ReplicationThrottle,
     now: Monotonic,
     hints: LeaderHints<'a>,
     response: FetchResponse,
