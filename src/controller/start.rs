@@ -15,17 +15,19 @@ use tonic::transport::server::TcpIncoming;
 use super::config::ControllerConfig;
 use super::deleted_topics::DeletedTopics;
 use super::error::{ControllerError, FaultReport};
+use super::feed::AppliedMetadata;
 use super::formation::Formation;
 use super::fragile_topics::FragileTopics;
-use super::handle::Decider;
+use super::handle::{CommandQueue, Decider};
 use super::identity::Identity;
-use super::leader_balance::LeaderBalance;
+use super::leader_balance::{LeaderBalance, LeaderBalanceConfig};
 use super::metrics::{ControllerMetrics, Decided};
 use super::raft::{self, Leadership, Quorum};
 use super::seats::Seats;
 use super::service::{ControllerService, RaftService};
 use super::sessions::Sessions;
 use crate::cluster::spawn_or_abort;
+use crate::metadata::ClusterDefaults;
 use crate::rpc::controller::controller_server::ControllerServer;
 use crate::rpc::raft::raft_server::RaftServer;
 
@@ -101,20 +103,8 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     let stopping = CancellationToken::new();
 
     let raft_service = RaftService { identity: identity.clone(), quorum: quorum.clone(), formation: formation.clone() };
-    let leader_balance = config.leader_balance.map(|config| LeaderBalance {
-        config,
-        applied: quorum.applied().clone(),
-        leadership: leadership.clone(),
-        commands: commands.clone(),
-    });
-    let deleted_topics = DeletedTopics {
-        applied: quorum.applied().clone(),
-        leadership: leadership.clone(),
-        defaults: config.defaults.clone(),
-        commands: commands.clone(),
-    };
-    let fragile_topics =
-        FragileTopics { applied: quorum.applied().clone(), leadership: leadership.clone(), defaults: config.defaults };
+    let duties = Duties { applied: quorum.applied(), leadership: &leadership, commands: &commands };
+    let mut tasks = duties.spawn(&control, config.leader_balance, config.defaults);
     let seats = Arc::new(Seats::new(identity.clone(), quorum.clone()));
     let controller_service = ControllerService::new(
         identity,
@@ -128,7 +118,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
     let server = serve(listener, raft_service, controller_service, stopping.clone(), faults.clone());
     let server = control.spawn(server);
 
-    let mut tasks = vec![
+    tasks.extend([
         spawn_or_abort(&control, "controller leadership", {
             let (quorum, faults, stopping) = (quorum.clone(), faults.clone(), stopping.clone());
             async move {
@@ -148,14 +138,11 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
                 }
             }
         }),
-    ];
-    tasks.push(spawn_or_abort(&control, "deleted topics", deleted_topics.run()));
-    tasks.push(spawn_or_abort(&control, "fragile topics", fragile_topics.run()));
-    tasks.push(spawn_or_abort(&control, "seats of the quorum", {
-        let leadership = leadership.clone();
-        async move { seats.run(leadership).await }
-    }));
-    tasks.extend(leader_balance.map(|balance| spawn_or_abort(&control, "leader balance", balance.run())));
+        spawn_or_abort(&control, "seats of the quorum", {
+            let leadership = leadership.clone();
+            async move { seats.run(leadership).await }
+        }),
+    ]);
     let server = Some(server);
     Ok(ControllerHandle {
         listen_address,
@@ -169,6 +156,43 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         control,
         metrics,
     })
+}
+
+/// What whoever leads sees to by itself, over the image it has applied and with commands of its own.
+struct Duties<'a> {
+    applied: &'a AppliedMetadata,
+    leadership: &'a watch::Receiver<Leadership>,
+    commands: &'a CommandQueue,
+}
+
+impl Duties<'_> {
+    fn spawn(
+        &self,
+        control: &Handle,
+        leader_balance: Option<LeaderBalanceConfig>,
+        defaults: ClusterDefaults,
+    ) -> Vec<AbortHandle> {
+        let leader_balance = leader_balance.map(|config| LeaderBalance {
+            config,
+            applied: self.applied.clone(),
+            leadership: self.leadership.clone(),
+            commands: self.commands.clone(),
+        });
+        let deleted_topics = DeletedTopics {
+            applied: self.applied.clone(),
+            leadership: self.leadership.clone(),
+            defaults: defaults.clone(),
+            commands: self.commands.clone(),
+        };
+        let fragile_topics =
+            FragileTopics { applied: self.applied.clone(), leadership: self.leadership.clone(), defaults };
+        let mut tasks = vec![
+            spawn_or_abort(control, "deleted topics", deleted_topics.run()),
+            spawn_or_abort(control, "fragile topics", fragile_topics.run()),
+        ];
+        tasks.extend(leader_balance.map(|balance| spawn_or_abort(control, "leader balance", balance.run())));
+        tasks
+    }
 }
 
 /// Serves until told to stop; open streams are ended then.
