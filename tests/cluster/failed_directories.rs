@@ -78,6 +78,23 @@ impl Alone {
     fn path(&self, name: &str) -> PathBuf {
         self.home.path().join(name)
     }
+
+    /// Creates the topics, each with its name as its only record; those in the second directory, and the others.
+    fn fill(&self, connection: &mut Connection) -> (Vec<String>, Vec<String>) {
+        for topic in topics() {
+            connection.create_topic(&topic);
+            connection.produce(&topic, topic.as_bytes());
+        }
+        split(self.home.path())
+    }
+}
+
+/// Waits until the topic's only replica, on node 1, is told to be offline.
+fn await_nobody_leads(connection: &mut Connection, topic: &str) {
+    eventually("nobody leads what is offline", || {
+        let partition = connection.describe_topic(topic).partitions.remove(0);
+        (partition.leader_id == -1 && partition.offline_replicas == [1]).then_some(())
+    });
 }
 
 fn home(cluster: &Cluster, node: i32) -> PathBuf {
@@ -144,17 +161,10 @@ fn the_only_replica_is_offline_with_its_directory_and_back_with_it() {
     let alone = Alone::new();
     let node = alone.setup.start();
     let mut connection = node.connect();
-    for topic in topics() {
-        connection.create_topic(&topic);
-        connection.produce(&topic, topic.as_bytes());
-    }
-    let (lost, kept) = split(alone.home.path());
+    let (lost, kept) = alone.fill(&mut connection);
     leave_empty(&alone.path("b"));
     for topic in &lost {
-        eventually("nobody leads what is offline", || {
-            let partition = connection.describe_topic(topic).partitions.remove(0);
-            (partition.leader_id == -1 && partition.offline_replicas == [1]).then_some(())
-        });
+        await_nobody_leads(&mut connection, topic);
         assert_eq!(connection.try_produce(topic, b"x"), Err(ErrorCode::KafkaStorageError));
     }
     for topic in &kept {
@@ -180,11 +190,7 @@ fn a_directory_that_cannot_be_used_at_the_start_keeps_its_partitions_to_itself()
     let alone = Alone::new();
     let node = alone.setup.start();
     let mut connection = node.connect();
-    for topic in topics() {
-        connection.create_topic(&topic);
-        connection.produce(&topic, topic.as_bytes());
-    }
-    let (lost, kept) = split(alone.home.path());
+    let (lost, kept) = alone.fill(&mut connection);
     assert!(node.stop().success());
     pull(&alone.path("b"));
     fs::write(alone.path("b"), "no directory: a disk that cannot be mounted").expect("written");
@@ -196,10 +202,7 @@ fn a_directory_that_cannot_be_used_at_the_start_keeps_its_partitions_to_itself()
         assert_eq!(connection.fetch_all(topic), [topic.as_bytes()]);
     }
     for topic in &lost {
-        eventually("nobody leads what is offline", || {
-            let partition = connection.describe_topic(topic).partitions.remove(0);
-            (partition.leader_id == -1 && partition.offline_replicas == [1]).then_some(())
-        });
+        await_nobody_leads(&mut connection, topic);
         assert!(!alone.path("a").join(format!("{topic}-0")).exists(), "{topic} is not begun anew");
     }
     assert_eq!(described(&mut connection)[1], ("b".to_owned(), ErrorCode::KafkaStorageError));

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -23,10 +22,11 @@ use super::log_store::LogStore;
 use super::quorum::newest_state;
 use super::snapshot::{Snapshot, SnapshotStore};
 use super::state_machine::StateMachine;
+use super::store_tests::{directory, disk};
 use super::types::{Applied, Entry, MetadataBatch, MetadataRaft, RaftId, Vote, Voter};
 use crate::controller::error::FaultReport;
 use crate::controller::feed::AppliedMetadata;
-use crate::log::{Disk, Fault, SimDisk};
+use crate::log::{Fault, SimDisk};
 use crate::metadata::ClusterImage;
 use crate::model::Uuid;
 use crate::rpc::metadata::{FeatureLevelRecord, MetadataRecord};
@@ -39,10 +39,6 @@ const ENTRIES_BETWEEN_SNAPSHOTS: u64 = 25;
 const PATIENCE: Duration = Duration::from_secs(180);
 
 type RpcError = RPCError<RaftId, Voter, RaftError<RaftId>>;
-
-fn directory() -> PathBuf {
-    PathBuf::from("/data/__cluster_metadata-0")
-}
 
 /// A machine while it runs.
 #[derive(Clone)]
@@ -255,13 +251,9 @@ impl Cluster {
             random: Mutex::new(StdRng::seed_from_u64(seed)),
             loss: Mutex::new(0),
         });
-        let disks = (0..MACHINES).map(|_| SimDisk::new()).collect();
+        let disks = (0..MACHINES).map(|_| disk()).collect();
         let mut cluster =
             Self { wires, disks, seen: Arc::default(), random: StdRng::seed_from_u64(seed.wrapping_mul(31)) };
-        for disk in &cluster.disks {
-            disk.create_dir(Path::new("/data")).expect("a new disk");
-            disk.sync_dir(Path::new("/")).expect("a new disk");
-        }
         for id in 0..MACHINES {
             cluster.start(id).await;
         }

@@ -21,11 +21,12 @@ use crate::rpc::metadata::{FeatureLevelRecord, MetadataRecord};
 
 const RAFT_ID: u64 = 42;
 
-fn directory() -> PathBuf {
+pub(super) fn directory() -> PathBuf {
     PathBuf::from("/data/__cluster_metadata-0")
 }
 
-fn disk() -> SimDisk {
+/// A new disk with the folder that holds the directory.
+pub(super) fn disk() -> SimDisk {
     let disk = SimDisk::new();
     disk.create_dir(Path::new("/data")).unwrap();
     disk.sync_dir(Path::new("/")).unwrap();
