@@ -265,18 +265,7 @@ impl World {
     fn command(&mut self, op: &Op) -> Command {
         match op.clone() {
             Op::Register { broker, new_incarnation, directory, tail_is_whole } => {
-                let known = self.image.broker(BrokerId(broker)).map(|broker| uuid_bytes(broker.incarnation_id));
-                let incarnation_id = known.filter(|_| !new_incarnation).unwrap_or_else(|| self.draw());
-                Command::RegisterBroker(proto::RegisterBroker {
-                    broker_id: broker,
-                    incarnation_id,
-                    directory_ids: (0..directory).map(|d| uuid_bytes(Uuid([broker as u8 * 16 + d; 16]))).collect(),
-                    endpoints: vec![proto::Endpoint::default()],
-                    rack: (broker > 2).then(|| "rack".to_owned()),
-                    features: supported_features(),
-                    previous_broker_epoch: if tail_is_whole { self.epoch(broker) } else { -1 },
-                    ..Default::default()
-                })
+                self.registration(broker, new_incarnation, directory, tail_is_whole)
             }
             Op::Fence { broker, stale } => Command::FenceBroker(proto::FenceBroker {
                 broker_id: broker,
@@ -302,33 +291,18 @@ impl World {
             }
             Op::Unregister { broker } => Command::UnregisterBroker(proto::UnregisterBroker { broker_id: broker }),
             Op::CreateTopic { topic, partitions, factor, seed, validate_only } => {
-                let topic = proto::CreatableTopic {
-                    name: TOPICS[topic].to_owned(),
+                let wanted = proto::CreatableTopic {
                     num_partitions: partitions,
                     replication_factor: factor,
-                    topic_id: self.draw(),
                     placement_seed: seed,
                     ..Default::default()
                 };
-                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
+                self.creation(topic, wanted, validate_only)
             }
             Op::CreateAssigned { topic, assignments } => {
-                let assignments = (0..).zip(assignments);
-                let topic = proto::CreatableTopic {
-                    name: TOPICS[topic].to_owned(),
-                    num_partitions: -1,
-                    replication_factor: -1,
-                    assignments: assignments
-                        .map(|(partition, replicas)| proto::ReplicaAssignment { partition, replicas })
-                        .collect(),
-                    topic_id: self.draw(),
-                    ..Default::default()
-                };
-                Command::CreateTopics(proto::CreateTopics {
-                    topics: vec![topic],
-                    now_ms: self.now_ms,
-                    ..Default::default()
-                })
+                let assignment = |(partition, replicas)| proto::ReplicaAssignment { partition, replicas };
+                let assignments = (0..).zip(assignments).map(assignment).collect();
+                self.creation(topic, proto::CreatableTopic { assignments, ..without_shape() }, false)
             }
             Op::CreatePartitions { topic, count } => {
                 let topic = proto::TopicPartitions { name: TOPICS[topic].to_owned(), count, ..Default::default() };
@@ -340,18 +314,9 @@ impl World {
                 Command::DeleteTopics(proto::DeleteTopics { topics, now_ms: self.now_ms })
             }
             Op::Undelete { topic, validate_only } => {
-                let topic = proto::CreatableTopic {
-                    name: TOPICS[topic].to_owned(),
-                    num_partitions: -1,
-                    replication_factor: -1,
-                    configs: vec![proto::ConfigEntry {
-                        key: crate::config::UNDELETE_KEY.to_owned(),
-                        value: Some(String::new()),
-                    }],
-                    topic_id: self.draw(),
-                    ..Default::default()
-                };
-                Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
+                let key = crate::config::UNDELETE_KEY.to_owned();
+                let configs = vec![proto::ConfigEntry { key, value: Some(String::new()) }];
+                self.creation(topic, proto::CreatableTopic { configs, ..without_shape() }, validate_only)
             }
             Op::Expire { after_ms } => {
                 self.now_ms += after_ms;
@@ -376,18 +341,14 @@ impl World {
             }
             Op::SetConfig { topic, key, value, operation } => {
                 let (key, value) = config(key, value);
-                let resource = Some(match topic {
-                    Some(topic) => proto::ConfigResource { resource_type: 2, resource_name: TOPICS[topic].to_owned() },
-                    None => proto::ConfigResource { resource_type: 4, resource_name: String::new() },
-                });
+                let resource = Some(config_resource(topic));
                 let operations = vec![proto::ConfigOperation { key, operation, value: Some(value) }];
                 let resources = vec![proto::IncrementalConfigChange { resource, operations }];
                 Command::IncrementalAlterConfigs(proto::IncrementalAlterConfigs { resources, validate_only: false })
             }
             Op::ReplaceConfigs { topic, key, value } => {
                 let (key, value) = config(key, value);
-                let resource =
-                    Some(proto::ConfigResource { resource_type: 2, resource_name: TOPICS[topic].to_owned() });
+                let resource = Some(config_resource(Some(topic)));
                 let configs = vec![proto::ConfigEntry { key, value: Some(value) }];
                 let resources = vec![proto::ConfigReplacement { resource, configs }];
                 Command::AlterConfigs(proto::AlterConfigs { resources, validate_only: false })
@@ -402,6 +363,27 @@ impl World {
             }),
             Op::Commit { .. } => unreachable!("no command"),
         }
+    }
+
+    fn registration(&mut self, broker: i32, new_incarnation: bool, directories: u8, tail_is_whole: bool) -> Command {
+        let known = self.image.broker(BrokerId(broker)).map(|broker| uuid_bytes(broker.incarnation_id));
+        let incarnation_id = known.filter(|_| !new_incarnation).unwrap_or_else(|| self.draw());
+        Command::RegisterBroker(proto::RegisterBroker {
+            broker_id: broker,
+            incarnation_id,
+            directory_ids: (0..directories).map(|d| uuid_bytes(Uuid([broker as u8 * 16 + d; 16]))).collect(),
+            endpoints: vec![proto::Endpoint::default()],
+            rack: (broker > 2).then(|| "rack".to_owned()),
+            features: supported_features(),
+            previous_broker_epoch: if tail_is_whole { self.epoch(broker) } else { -1 },
+            ..Default::default()
+        })
+    }
+
+    /// One topic is to be created or restored.
+    fn creation(&mut self, topic: usize, wanted: proto::CreatableTopic, validate_only: bool) -> Command {
+        let topic = proto::CreatableTopic { name: TOPICS[topic].to_owned(), topic_id: self.draw(), ..wanted };
+        Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
     }
 
     /// The leader's proposal. A leader in good order names only replicas that have caught up with it, which is
@@ -559,6 +541,19 @@ fn check_delta(old: ClusterImage, new: ClusterImage) {
     assert!(delta.expired_topics().eq(after_snapshot.expired_topics()));
     for topic in old.topics() {
         assert_eq!(delta.changed_topics.contains(&topic.id), delta.new.topic(topic.id) != Some(topic));
+    }
+}
+
+/// A topic whose partitions and replicas are not said by their numbers.
+fn without_shape() -> proto::CreatableTopic {
+    proto::CreatableTopic { num_partitions: -1, replication_factor: -1, ..Default::default() }
+}
+
+/// A topic's configs, or those of all brokers.
+fn config_resource(topic: Option<usize>) -> proto::ConfigResource {
+    match topic {
+        Some(topic) => proto::ConfigResource { resource_type: 2, resource_name: TOPICS[topic].to_owned() },
+        None => proto::ConfigResource { resource_type: 4, resource_name: String::new() },
     }
 }
 

@@ -201,19 +201,7 @@ fn prove(key: &str) {
             assert!(small < fast, "{small} and {fast}");
         }
         "compression.lz4.level" => refused(key, "12"),
-        "delete.retention.ms" => {
-            for (kept_ms, left) in [("0", 0), ("86400000", 1)] {
-                let topic = compacted(&[(key, kept_ms)]);
-                topic.put(NOW - 1_000, "key", None);
-                topic.put(NOW, "other", Some("1"));
-                assert!(topic.clean(NOW), "the first cleaning meets the tombstone");
-                assert_eq!(topic.count("key"), 1);
-                topic.put(NOW, "other", Some("2"));
-                topic.put(NOW, "other", Some("3"));
-                assert!(topic.clean(NOW + 10));
-                assert_eq!(topic.count("key"), left, "{key}={kept_ms}");
-            }
-        }
+        "delete.retention.ms" => prove_delete_retention(key),
         "min.cleanable.dirty.ratio" => {
             assert!(compacted(&[]).clean(NOW));
             assert!(!compacted(&[(key, "1.0")]).clean(NOW));
@@ -227,16 +215,7 @@ fn prove(key: &str) {
             assert!(compacted(&[lazy, (key, "999")]).clean(NOW));
             assert!(!compacted(&[lazy, (key, "1000")]).clean(NOW));
         }
-        "file.delete.delay.ms" => {
-            let topic = topic(&[TINY, ("retention.ms", "1"), (key, "7")]);
-            topic.put(1, "k", None);
-            topic.put(1, "k", None);
-            let count = topic.retained();
-            assert!(count > 0);
-            let removed =
-                |now| topic.replica.with_log(|log| log.remove_deleted_files(Monotonic(now))).unwrap().unwrap();
-            assert_eq!((removed(0), removed(6), removed(7)), (0, 0, count));
-        }
+        "file.delete.delay.ms" => prove_file_delete_delay(key),
         "flush.messages" => {
             let topic = topic(&[(key, "2")]);
             topic.put(NOW, "k", None);
@@ -248,48 +227,13 @@ fn prove(key: &str) {
             topic.put(NOW, "k", None);
             topic.until("the flush", |replica| replica.flushed_offset() == 1);
         }
-        "flush.before.ack" => {
-            let topic = topic(&[(key, "true")]);
-            for n in 1..=50 {
-                let appended = topic.put(NOW, "k", None);
-                assert!(!appended.on_disk || topic.replica.flushed_offset() >= n);
-                topic.until("the high watermark", |replica| replica.high_watermark() == n);
-                assert!(topic.replica.flushed_offset() >= n, "committed and not on disk");
-            }
-        }
-        "index.interval.bytes" => {
-            let entries = |bytes| {
-                let topic = topic(&[(key, bytes)]);
-                topic.put_all(10, |_| NOW);
-                topic.flush();
-                topic.files("index").first().map_or(0, |file| file.metadata().unwrap().len() / 8)
-            };
-            assert!(entries("0") >= 9);
-            assert_eq!(entries("100000"), 0);
-        }
+        "flush.before.ack" => prove_flush_before_ack(key),
+        "index.interval.bytes" => prove_index_interval(key),
         "internal.segment.bytes" => prove_rolls(&[TINY], &[(key, "10000")], NOW),
-        "segment.bytes" => {
-            let segments = |bytes| {
-                let topic = topic(&[(key, bytes)]);
-                for _ in 0..3 {
-                    topic.append(batch(NOW, None, Some(&[b'v'; 700_000]))).unwrap();
-                }
-                topic.segments()
-            };
-            assert_eq!((segments("1048576"), segments("10485760")), (3, 1));
-        }
+        "segment.bytes" => prove_segment_bytes(key),
         "segment.index.bytes" => prove_rolls(&[("index.interval.bytes", "0"), (key, "36")], &[], NOW),
         "segment.ms" => prove_rolls(&[(key, "5")], &[], 1_000_000),
-        "segment.jitter.ms" => {
-            let segments = |jitter| {
-                let topic = topic(&[("segment.ms", "1000"), (key, jitter)]);
-                topic.put_all(40, |n| 1_000_000 + 999 * n);
-                topic.segments()
-            };
-            // Without it every other batch begins a segment, with it nearly each.
-            assert_eq!(segments("0"), 20);
-            assert!(segments("1000") > 20);
-        }
+        "segment.jitter.ms" => prove_segment_jitter(key),
         "leader.replication.throttled.replicas" | "follower.replication.throttled.replicas" => {
             assert_eq!(validate_topic_config(key, "0:1,1:2"), Ok(()));
         }
@@ -314,38 +258,108 @@ fn prove(key: &str) {
             assert_eq!(topic(&[]).put(7, "k", None).log_append_time, -1);
             assert_eq!(topic(&[(key, "LogAppendTime")]).put(7, "k", None).log_append_time, NOW);
         }
-        "min.insync.replicas" => {
-            let produce = |minimum| {
-                let mut topic = topic(&[(key, minimum)]);
-                topic.world.apply(two_replicas(ME, &[ME]));
-                let replica = topic.world.replica("two");
-                topic.world.apply([ConfigRecord { resource_name: "two".into(), ..config(key, minimum) }.into()]);
-                let refused =
-                    replica.append(AppendRequest::internal(batch(NOW, None, None), LeaderEpoch(0)), Wall(NOW));
-                refused.map(|_| ()).map_err(|error| error.error_code())
-            };
-            assert_eq!(produce("1"), Ok(()));
-            assert_eq!(produce("2"), Err(ErrorCode::NotEnoughReplicas));
-        }
+        "min.insync.replicas" => prove_min_insync_replicas(key),
         "unclean.leader.election.enable" => {
             assert_eq!(leader_after_the_last_in_sync("false"), -1);
             assert_eq!(leader_after_the_last_in_sync("true"), ME);
         }
-        "preallocate" => {
-            let blocks = |preallocate| {
-                let topic = topic(&[(key, preallocate), ("segment.bytes", "1048576")]);
-                topic.put(NOW, "k", None);
-                let file = topic.files("log").pop().unwrap().metadata().unwrap();
-                assert!(file.len() < 1_000, "the length is that of the records");
-                file.blocks() * 512
-            };
-            assert!(blocks("true") >= 1 << 20);
-            assert!(blocks("false") < 1 << 20);
-        }
+        "preallocate" => prove_preallocation(key),
         "retention.bytes" => prove_retention(&[(key, "0")], &[]),
         "retention.ms" => prove_retention(&[(key, "1")], &[(key, "-1")]),
         unknown => panic!("{unknown} is a topic config, and nothing here shows what it does"),
     }
+}
+
+fn prove_delete_retention(key: &str) {
+    for (kept_ms, left) in [("0", 0), ("86400000", 1)] {
+        let topic = compacted(&[(key, kept_ms)]);
+        topic.put(NOW - 1_000, "key", None);
+        topic.put(NOW, "other", Some("1"));
+        assert!(topic.clean(NOW), "the first cleaning meets the tombstone");
+        assert_eq!(topic.count("key"), 1);
+        topic.put(NOW, "other", Some("2"));
+        topic.put(NOW, "other", Some("3"));
+        assert!(topic.clean(NOW + 10));
+        assert_eq!(topic.count("key"), left, "{key}={kept_ms}");
+    }
+}
+
+fn prove_file_delete_delay(key: &str) {
+    let topic = topic(&[TINY, ("retention.ms", "1"), (key, "7")]);
+    topic.put(1, "k", None);
+    topic.put(1, "k", None);
+    let count = topic.retained();
+    assert!(count > 0);
+    let removed = |now| topic.replica.with_log(|log| log.remove_deleted_files(Monotonic(now))).unwrap().unwrap();
+    assert_eq!((removed(0), removed(6), removed(7)), (0, 0, count));
+}
+
+fn prove_flush_before_ack(key: &str) {
+    let topic = topic(&[(key, "true")]);
+    for n in 1..=50 {
+        let appended = topic.put(NOW, "k", None);
+        assert!(!appended.on_disk || topic.replica.flushed_offset() >= n);
+        topic.until("the high watermark", |replica| replica.high_watermark() == n);
+        assert!(topic.replica.flushed_offset() >= n, "committed and not on disk");
+    }
+}
+
+fn prove_index_interval(key: &str) {
+    let entries = |bytes| {
+        let topic = topic(&[(key, bytes)]);
+        topic.put_all(10, |_| NOW);
+        topic.flush();
+        topic.files("index").first().map_or(0, |file| file.metadata().unwrap().len() / 8)
+    };
+    assert!(entries("0") >= 9);
+    assert_eq!(entries("100000"), 0);
+}
+
+fn prove_segment_bytes(key: &str) {
+    let segments = |bytes| {
+        let topic = topic(&[(key, bytes)]);
+        for _ in 0..3 {
+            topic.append(batch(NOW, None, Some(&[b'v'; 700_000]))).unwrap();
+        }
+        topic.segments()
+    };
+    assert_eq!((segments("1048576"), segments("10485760")), (3, 1));
+}
+
+fn prove_segment_jitter(key: &str) {
+    let segments = |jitter| {
+        let topic = topic(&[("segment.ms", "1000"), (key, jitter)]);
+        topic.put_all(40, |n| 1_000_000 + 999 * n);
+        topic.segments()
+    };
+    // Without it every other batch begins a segment, with it nearly each.
+    assert_eq!(segments("0"), 20);
+    assert!(segments("1000") > 20);
+}
+
+fn prove_min_insync_replicas(key: &str) {
+    let produce = |minimum| {
+        let mut topic = topic(&[(key, minimum)]);
+        topic.world.apply(two_replicas(ME, &[ME]));
+        let replica = topic.world.replica("two");
+        topic.world.apply([ConfigRecord { resource_name: "two".into(), ..config(key, minimum) }.into()]);
+        let refused = replica.append(AppendRequest::internal(batch(NOW, None, None), LeaderEpoch(0)), Wall(NOW));
+        refused.map(|_| ()).map_err(|error| error.error_code())
+    };
+    assert_eq!(produce("1"), Ok(()));
+    assert_eq!(produce("2"), Err(ErrorCode::NotEnoughReplicas));
+}
+
+fn prove_preallocation(key: &str) {
+    let blocks = |preallocate| {
+        let topic = topic(&[(key, preallocate), ("segment.bytes", "1048576")]);
+        topic.put(NOW, "k", None);
+        let file = topic.files("log").pop().unwrap().metadata().unwrap();
+        assert!(file.len() < 1_000, "the length is that of the records");
+        file.blocks() * 512
+    };
+    assert!(blocks("true") >= 1 << 20);
+    assert!(blocks("false") < 1 << 20);
 }
 
 fn prove_compression(key: &str) {
