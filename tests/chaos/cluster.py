@@ -331,15 +331,16 @@ class Cluster:
             self.resume(node)
             self.start(node)
 
-    def await_whole(self, seconds):
-        """Waits until the cluster is whole. False when it takes longer than that."""
+    def await_whole(self, seconds, reviving=False):
+        """Waits until the cluster is whole; may start nodes that end meanwhile. False when it takes longer than that."""
         deadline = time.monotonic() + seconds * self.patience
         while time.monotonic() < deadline:
-            for node in self.nodes:
-                self.start(node)
+            if reviving:
+                for node in self.nodes:
+                    self.start(node)
             if self.is_whole():
                 return True
-            time.sleep(1)
+            time.sleep(0.5)
         return False
 
     def stop_all(self):

@@ -134,7 +134,7 @@ def play(options, cluster, history, settings):
     from confluent_kafka.admin import AdminClient
     for node in cluster.nodes:
         cluster.start(node)
-    if not cluster.await_whole(60):
+    if not cluster.await_whole(60, reviving=True):
         sys.exit(f"chaos: the cluster did not come up: {cluster.status()}")
     bootstrap = cluster.bootstrap()
     admin = AdminClient({"bootstrap.servers": bootstrap, **workload.IMPATIENT})
@@ -148,15 +148,12 @@ def play(options, cluster, history, settings):
     watch = watch_deaths(cluster, history)
     enemy.run(time.monotonic() + options.minutes * 60)
     watch.set()
-    cluster.heal()
-    if cluster.has_rig and cluster.has_guest() and not nemesis.dismiss_guest(world, 60):
-        print("harness: the guest does not leave", flush=True)
-    heal(cluster, history, clients)
+    heal(world, clients)
     for error in [*enemy.errors, *(f"{client.name}: {client.error}" for client in clients if client.error)]:
         print(f"harness: {error}", flush=True)
     if missing := workload.read_everything(history, bootstrap, partitions(), 180):
         print(f"not read to the end: {sorted(missing)}", flush=True)
-    if not cluster.await_whole(60):
+    if not cluster.await_whole(60, reviving=True):
         print(f"not whole: {json.dumps(cluster.status())}", flush=True)
 
 
@@ -206,10 +203,14 @@ def watch_deaths(cluster, history):
     return done
 
 
-def heal(cluster, history, clients):
-    """Ends the faults, lets clients go on for a while, and waits until they have ended."""
+def heal(world, clients):
+    """Ends the faults, sends the guest away, lets clients go on for a while, and waits until they have ended."""
+    import nemesis
+    cluster = world.cluster
     cluster.heal()
-    if not cluster.await_whole(90):
+    if cluster.has_rig and cluster.has_guest() and not nemesis.dismiss_guest(world, 60):
+        print("harness: the guest does not leave", flush=True)
+    if not cluster.await_whole(90, reviving=True):
         print("the cluster was not whole 90 seconds after the last fault", flush=True)
     time.sleep(3)
     senders = [client for client in clients if hasattr(client, "kind") or "transactional" in client.name]

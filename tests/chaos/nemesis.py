@@ -55,13 +55,6 @@ class World:
     def any_node(self):
         return self.choose(self.cluster.up())
 
-    def await_whole(self, seconds):
-        """Waits until nothing is missing. False when it takes longer."""
-        deadline = time.monotonic() + seconds
-        while not (whole := self.cluster.is_whole()) and time.monotonic() < deadline:
-            time.sleep(0.2)
-        return whole
-
     def choose(self, among):
         return self.random.choice(among) if among else None
 
@@ -220,7 +213,7 @@ def disk_full(world):
 def power_cut(world):
     """One node at a time, and only when every replica is in sync: more is not promised without flush.before.ack."""
     with world.power:
-        if not world.await_whole(20):
+        if not world.cluster.await_whole(20):
             return
         node = world.choose([node for node in world.cluster.up() if world.cluster.can_lose_power(node)])
         if node is None or not world.cluster.cut_power(node):

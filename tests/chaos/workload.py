@@ -297,8 +297,7 @@ class Administrator(Client):
     def _ask(self, what, ask):
         self.history.note("invoke", "admin", what=what)
         try:
-            for future in ask().values():
-                future.result(15)
+            settle(ask())
             self.history.note("ok", "admin", what=what)
         except Exception as error:
             self.history.note("info", "admin", what=what, error=str(error))
