@@ -31,6 +31,8 @@ struct Entry {
     base_index: i64,
     records: Vec<MetadataRecord>,
     replies: Vec<(Asker, MetadataReply)>,
+    /// An operator's command that moves a partition is among those it was decided for.
+    moves: bool,
 }
 
 pub struct Quorum {
@@ -139,8 +141,13 @@ impl Quorum {
         let mut random = Random::stream(choice, "reassignment");
         let partition = random.index(ctx.swarm.partitions_in_all()) as i32;
         let mut brokers: Vec<i32> = (0..ctx.swarm.brokers).map(|node| broker_id(node).0).collect();
-        let ids = (0..ctx.swarm.replication_factor).map(|_| brokers.swap_remove(random.index(brokers.len()))).collect();
-        let replicas = (!cancel).then_some(BrokerIds { ids });
+        let ids: Vec<_> =
+            (0..ctx.swarm.replication_factor).map(|_| brokers.swap_remove(random.index(brokers.len()))).collect();
+        let target = (!cancel).then_some(ids);
+        if !ctx.oracle.may_move(partition, target.as_deref()) {
+            return;
+        }
+        let replicas = target.map(|ids| BrokerIds { ids });
         let partitions = vec![ReassignablePartition { topic: TOPIC.to_owned(), partition, replicas }];
         let reassign = AlterPartitionReassignments { partitions, allow_replication_factor_change: false };
         self.submit(None, command(Kind::AlterPartitionReassignments(reassign)), ctx);
@@ -161,6 +168,7 @@ impl Quorum {
         for (asker, _) in waiting {
             self.answer_not_controller(asker, ctx);
         }
+        self.note_moves(ctx);
         self.unfencing.clear();
         self.led_nothing_at.clear();
         self.liveness.stand_down();
@@ -199,7 +207,10 @@ impl Quorum {
                 let pause = (ctx.swarm.session_timeout_ms / 8).max(10);
                 ctx.timer(Address::Quorum, pause, Timer::Liveness);
             }
-            Timer::Commit { entry } => self.commit(entry, ctx),
+            Timer::Commit { entry } => {
+                self.commit(entry, ctx);
+                self.note_moves(ctx);
+            }
             other => unreachable!("the quorum has no timer {other:?}"),
         }
     }
@@ -261,6 +272,12 @@ impl Quorum {
     fn submit(&mut self, asker: Asker, command: Rc<MetadataCommand>, ctx: &mut Context) {
         self.queue.push((asker, command));
         self.propose(ctx);
+        self.note_moves(ctx);
+    }
+
+    fn note_moves(&self, ctx: &mut Context) {
+        let decided = self.in_flight.as_ref().is_some_and(|entry| entry.moves);
+        ctx.oracle.move_under_way(decided || self.queue.iter().any(|(_, command)| moves_a_partition(command)));
     }
 
     /// One batch is in flight at a time; it is decided over what is applied.
@@ -270,6 +287,7 @@ impl Quorum {
         }
         let mut batch = Batch::new(&self.image, &self.defaults);
         let mut replies = Vec::new();
+        let moves = self.queue.iter().any(|(_, command)| moves_a_partition(command));
         for (asker, command) in std::mem::take(&mut self.queue) {
             let before = batch.image().clone();
             let reply = batch.decide(&command);
@@ -278,7 +296,7 @@ impl Quorum {
         }
         self.entries += 1;
         let base_index = batch.base_index();
-        let entry = Entry { number: self.entries, base_index, records: batch.into_records(), replies };
+        let entry = Entry { number: self.entries, base_index, records: batch.into_records(), replies, moves };
         let delay = ctx.random.below(ctx.rates.commit_delay_max_ms + 1);
         ctx.timer(Address::Quorum, delay, Timer::Commit { entry: entry.number });
         self.in_flight = Some(entry);
@@ -345,6 +363,10 @@ impl Quorum {
             ctx.send(Address::Quorum, asker, Message::NotController { request });
         }
     }
+}
+
+fn moves_a_partition(command: &MetadataCommand) -> bool {
+    matches!(command.kind, Some(Kind::AlterPartitionReassignments(_)))
 }
 
 fn sender(from: Address) -> BrokerId {

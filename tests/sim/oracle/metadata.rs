@@ -21,14 +21,33 @@ impl Oracle {
     }
 
     /// True when each partition that the broker is complete for has another such replica. One that a command takes away
-    /// may leave fewer of them than the minimum ISR.
+    /// may leave fewer of them than the minimum ISR, so while one is under way no other counts.
     pub fn is_complete_beside(&self, node: usize) -> bool {
+        if self.move_under_way {
+            return false;
+        }
         let mut partitions = self.image.topics().flat_map(|topic| topic.partitions());
         partitions.all(|(at, partition)| {
             let mut complete = partition.isr.iter().chain(&partition.elr).map(|id| node_of(*id));
             let is_one = complete.clone().any(|member| member == node);
             !is_one || complete.any(|member| member != node && !self.lost_tail[member][at as usize])
         })
+    }
+
+    /// True unless moving the partition to `target`, or giving up a move (none), would leave only replicas that may have
+    /// lost their tail: an operator's command may leave fewer complete ones than the minimum ISR.
+    pub fn may_move(&self, partition: i32, target: Option<&[i32]>) -> bool {
+        let Some(now) = self.image_of(partition) else { return true };
+        let is_kept = |id: BrokerId| target.is_some_and(|target| target.contains(&id.0));
+        let mut complete = now.isr.iter().chain(&now.elr).copied().peekable();
+        let nobody_is = complete.peek().is_none();
+        let mut remaining = complete.filter(|&id| is_kept(id) || !now.adding_replicas.contains(&id)).map(node_of);
+        nobody_is || remaining.any(|node| !self.lost_tail[node][partition as usize] && !self.armed[node])
+    }
+
+    /// The quorum has a move of the operator before it that is not committed yet, or has none.
+    pub fn move_under_way(&mut self, under_way: bool) {
+        self.move_under_way = under_way;
     }
 
     pub(super) fn holds_committed(&self, node: usize, partition: i32) -> bool {

@@ -152,6 +152,8 @@ pub struct Oracle {
     lives: Vec<Option<u64>>,
     /// Brokers that may come to lose it at any operation on their disk.
     armed: Vec<bool>,
+    /// A command that moves a partition is neither committed nor refused yet.
+    move_under_way: bool,
     /// When a follower was at its leader's end, by the leader's clock: partition, epoch, follower.
     caught_up: HashMap<(i32, LeaderEpoch, BrokerId), u64>,
     /// Elections of a last known leader (A18).
@@ -187,6 +189,7 @@ impl Oracle {
             lost_tail: vec![vec![false; partitions]; swarm.brokers],
             lives: vec![None; swarm.brokers],
             armed: vec![false; swarm.brokers],
+            move_under_way: false,
             caught_up: HashMap::new(),
             unclean_elections: 0,
             min_isr: swarm.min_isr as usize,
