@@ -1,6 +1,6 @@
 //! How Kafka writes where a member of a group runs.
 
-use super::dispatch::Client;
+use super::call::Client;
 
 /// The peer's address: `/127.0.0.1`.
 pub fn client_host(client: &Client) -> String {

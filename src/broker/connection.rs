@@ -16,8 +16,9 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::call::Client;
 use super::context::Context;
-use super::dispatch::{self, Answer, BadRequest, Client, Pending};
+use super::dispatch::{self, Answer, BadRequest, Pending};
 use super::hints::ForeignProtocol;
 use super::receive::{Frame, FrameReader, ReceiveError, ReceiveMemory};
 use super::send::{FrameSender, SendError};

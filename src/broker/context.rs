@@ -16,12 +16,15 @@ use super::auto_create::AutoCreate;
 use super::fetch_session::FetchSessions;
 use super::metrics::RequestMetrics;
 use super::quotas::{ClientQuotas, Limited};
+use super::served::Served;
 use super::submit::submit;
 
 /// What handlers share.
 pub struct Context {
     /// `node.id`.
     pub broker_id: BrokerId,
+    /// What ApiVersions answers: the table of `dispatch`.
+    pub served: Vec<Served>,
     /// The configuration this process was started with; the image has what was changed since.
     pub settings: Arc<StaticConfig>,
     /// The replicas here, and the metadata as far as they follow it.

@@ -4,59 +4,23 @@
 //! docs/protocol-support.md are made from this table, so they cannot disagree with it.
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::log::{FileSlice, OsDisk};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, ProduceRequest};
 use crate::protocol::{self, ApiKey, DecodeError, Reader, Request, RequestHeader};
 
+use super::call::{Call, Client, Outcome};
 use super::context::Context;
 use super::handlers;
 use super::quotas::Throttle;
-use super::receive::{Frame, MemoryShare};
+use super::receive::Frame;
 use super::send::Outgoing;
+use super::served::Served;
 use super::spent::Spent;
-
-/// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// Its address.
-    pub peer: SocketAddr,
-    /// The address it reached.
-    pub local: Option<SocketAddr>,
-    /// The listener it came in by; Metadata answers with that listener's addresses.
-    pub listener: Arc<str>,
-}
-
-impl Client {
-    /// A client that has just connected.
-    pub fn new(peer: SocketAddr, local: Option<SocketAddr>, listener: Arc<str>) -> Self {
-        Self { peer, local, listener }
-    }
-}
-
-/// What surrounds one request.
-#[derive(Debug)]
-pub struct Call {
-    /// The version of the request and its answer.
-    pub api_version: i16,
-    /// As the client calls itself.
-    pub client_id: Option<String>,
-    /// The connection it came by.
-    pub client: Client,
-    /// Bytes of the request as it came.
-    pub request_bytes: usize,
-    /// How long the client has to wait afterwards.
-    pub throttle: Throttle,
-    /// The request's share of the node's request memory. A handler that no longer holds the request's bytes
-    /// may drop it early.
-    pub memory: MemoryShare,
-}
 
 /// A request that has been started.
 pub type Pending = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -70,25 +34,6 @@ pub enum Answer {
     Nothing(Duration),
     /// With the end of the connection: a Produce with acks=0 that failed.
     Close,
-}
-
-/// What a handler gives.
-#[derive(Debug)]
-pub enum Outcome<T> {
-    /// A response.
-    Body(T),
-    /// A response whose records lie in files: `Records::External` with slot n stands for the n-th list.
-    WithRecords(T, Vec<Vec<FileSlice<OsDisk>>>),
-    /// No response.
-    Nothing,
-    /// No response, and no connection any more.
-    Close,
-}
-
-impl<T> From<T> for Outcome<T> {
-    fn from(body: T) -> Self {
-        Self::Body(body)
-    }
 }
 
 /// A frame that is not a request we serve: the connection is closed, as Kafka does.
@@ -108,17 +53,6 @@ pub enum BadRequest {
         /// What was asked for.
         version: i16,
     },
-}
-
-/// One row of the table.
-#[derive(Clone, Debug)]
-pub struct Served {
-    /// The API.
-    pub api: ApiKey,
-    /// What ApiVersions answers.
-    pub advertised: RangeInclusive<i16>,
-    /// What the handler's contract says: the first lines of its file.
-    pub handler: &'static str,
 }
 
 macro_rules! served {
@@ -265,7 +199,7 @@ fn encode<R: Request>(version: i16, correlation_id: i32, outcome: Outcome<R::Res
 fn refuse_api_versions(correlation_id: i32) -> Pending {
     let response = ApiVersionsResponse {
         error_code: ErrorCode::UnsupportedVersion,
-        api_keys: handlers::api_versions::own_row(),
+        api_keys: table().iter().filter(|served| served.api == ApiKey::ApiVersions).map(Served::row).collect(),
         ..ApiVersionsResponse::default()
     };
     let answer = encode::<ApiVersionsRequest>(0, correlation_id, response.into(), Duration::ZERO);

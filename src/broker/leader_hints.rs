@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crate::model::{BrokerId, TopicPartition};
 use crate::protocol::messages::{LeaderIdAndEpoch, NodeEndpoint};
 
+use super::call::Call;
 use super::context::Context;
-use super::dispatch::Call;
 
 /// Collects the leaders that one answer names, and where they are.
 pub struct LeaderHints<'a> {

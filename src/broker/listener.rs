@@ -14,9 +14,9 @@ use crate::config::NetworkConfig;
 use crate::partition::broker_layers;
 
 use super::admission::ConnectionCounts;
+use super::call::Client;
 use super::connection::{Connection, ConnectionLimits};
 use super::context::Context;
-use super::dispatch::Client;
 use super::receive::ReceiveMemory;
 
 /// Waited after an accept that failed for want of file descriptors or memory, so that it cannot spin.

@@ -7,6 +7,7 @@ mod admission;
 pub mod authorized_operations;
 mod auto_create;
 mod by_topic;
+mod call;
 mod client_host;
 mod cluster_view;
 mod config_answers;
@@ -27,6 +28,7 @@ mod quotas;
 mod raft_voters;
 mod receive;
 mod send;
+mod served;
 mod spent;
 mod submit;
 

@@ -7,7 +7,8 @@ use std::path::Path;
 
 use crate::protocol::ApiKey;
 
-use super::dispatch::{self, Served};
+use super::dispatch;
+use super::served::Served;
 
 const PAGE: &str = "docs/protocol-support.md";
 

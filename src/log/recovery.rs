@@ -19,8 +19,8 @@ use super::disk::{Disk, DiskFile, read_full};
 use super::file_names::{FileKind, Standing, file_name, parse_file_name};
 use super::file_pool::{FilePool, LogDirectory};
 use super::offset_index::OffsetEntry;
+use super::open_log::OpenLog;
 use super::segment::Segment;
-use super::segmented_log::OpenLog;
 
 /// Where the first bad batch of a log lies.
 #[derive(Clone, PartialEq, Eq, Debug)]

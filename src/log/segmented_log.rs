@@ -22,6 +22,7 @@ use crate::record::{Batch, BatchHeader};
 use super::disk::{Disk, DiskFile};
 use super::file_names::Standing;
 use super::file_pool::{FilePool, LogDirectory};
+use super::open_log::OpenLog;
 use super::reader::{LogReader, Shared, segments_from};
 use super::recovery::{self, Damage, Recovered};
 use super::segment::Segment;
@@ -31,22 +32,6 @@ use super::{LogConfig, LogError};
 /// Zeros are written ahead in pieces of this size.
 const ZERO_FILL_BYTES: usize = 64 * 1024;
 static ZEROS: [u8; ZERO_FILL_BYTES] = [0; ZERO_FILL_BYTES];
-
-/// What [`SegmentedLog::open`] is told.
-#[derive(Clone, Debug)]
-pub struct OpenLog {
-    /// The settings.
-    pub config: Arc<LogConfig>,
-    /// Everything below was synced once: it is trusted, and its absence is a fault. Everything from here on is read
-    /// and checked.
-    pub recovery_point: Offset,
-    /// Where a log without a segment begins.
-    pub start_offset: Offset,
-    /// The last stop was a clean one: the indexes are whole.
-    pub clean: bool,
-    /// The time.
-    pub now: Wall,
-}
 
 /// What [`SegmentedLog::open`] found.
 #[derive(Debug)]

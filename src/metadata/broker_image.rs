@@ -5,7 +5,7 @@ use std::sync::Arc;
 use imbl::OrdSet;
 
 use super::record::{named_partition, partition_name, uuid_bytes, uuid_from_bytes};
-use super::replay::ReplayError;
+use super::replay_error::ReplayError;
 use crate::model::{BrokerEpoch, BrokerId, DirectoryId, TopicId, Uuid};
 use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature, TopicIdPartition};
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use imbl::ordmap::DiffItem;
 
-use super::deleted_topics::DeletedTopic;
-use super::image::{ClusterImage, ConfigResource};
+use super::config_image::ConfigResource;
+use super::deleted_topic_image::DeletedTopic;
+use super::image::ClusterImage;
 use super::topic_image::{PartitionImage, TopicImage};
 use crate::model::{BrokerId, TopicId};
 

@@ -82,8 +82,8 @@ fn invalid(message: String) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cluster_defaults::ClusterDefaults;
     use super::super::decide::Batch;
-    use super::super::draft::ClusterDefaults;
     use super::super::image::ClusterImage;
     use super::*;
     use crate::rpc::metadata::{

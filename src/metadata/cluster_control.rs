@@ -1,9 +1,9 @@
 //! The cluster's name, and the producer ids it hands out.
 
 use super::broker_control::check_epoch;
+use super::config_image::ConfigResourceType;
 use super::draft::{Draft, MIN_INSYNC_REPLICAS, Refusal};
 use super::feature_control::supported_features;
-use super::image::ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode};
 use crate::rpc::metadata::{
     AllocateProducerIds, AllocateProducerIdsReply, ClusterIdRecord, ConfigRecord, FeatureLevelRecord,

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::config_image::{ConfigImage, ConfigResource, ConfigResourceType};
 use super::draft::{Draft, MIN_INSYNC_REPLICAS, Refusal};
-use super::image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
+use super::image::ClusterImage;
 use super::partition_change::PartitionChange;
 use super::topic_image::TopicImage;
 use crate::config::{

@@ -7,7 +7,8 @@
 //!
 //! `decide` is total. A refusal is a reply, and a refused command leaves no record.
 
-use super::draft::{ClusterDefaults, Draft, Refusal};
+use super::cluster_defaults::ClusterDefaults;
+use super::draft::{Draft, Refusal};
 use super::image::ClusterImage;
 use super::{
     broker_control, client_quota_control, cluster_control, config_control, deleted_topic_control, election_control,

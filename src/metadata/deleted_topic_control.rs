@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use super::deleted_topics::DeletedTopic;
+use super::deleted_topic_image::DeletedTopic;
 use super::draft::{Draft, Refusal};
 use super::feature_control::keeps_deleted_topics;
 use super::partition_change::PartitionChange;

@@ -2,44 +2,15 @@
 
 use std::sync::Arc;
 
-use super::image::{ClusterImage, ConfigResource};
+use super::cluster_defaults::ClusterDefaults;
+use super::config_image::ConfigResource;
+use super::image::ClusterImage;
 use super::topic_image::TopicImage;
 use crate::model::ErrorCode;
 use crate::rpc::metadata::MetadataRecord;
 
 /// Decides who may be in an ELR: one value for all controllers, see [`ClusterImage::has_agreed_minimum`].
 pub(super) const MIN_INSYNC_REPLICAS: &str = "min.insync.replicas";
-
-/// What holds for the whole cluster unless something more special says otherwise. From the properties of
-/// the deciding controller; the dynamic default of all brokers goes before it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClusterDefaults {
-    /// `num.partitions`.
-    pub num_partitions: i32,
-    /// `default.replication.factor`.
-    pub default_replication_factor: i32,
-    /// `min.insync.replicas`. Written down by the first controller that leads; from then on no other counts.
-    pub min_insync_replicas: i32,
-    /// `unclean.leader.election.enable`.
-    pub unclean_leader_election_enable: bool,
-    /// How many partitions the cluster may hold in all.
-    pub partition_count_max: usize,
-    /// `ottla.topic.delete.retention.ms`.
-    pub topic_delete_retention_ms: i64,
-}
-
-impl Default for ClusterDefaults {
-    fn default() -> Self {
-        Self {
-            num_partitions: 1,
-            default_replication_factor: 1,
-            min_insync_replicas: 1,
-            unclean_leader_election_enable: false,
-            partition_count_max: 200_000,
-            topic_delete_retention_ms: 0,
-        }
-    }
-}
 
 impl ClusterImage {
     /// The value of a topic's key: set on the topic, else on all brokers, else nowhere.

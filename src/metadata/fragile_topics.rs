@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::draft::ClusterDefaults;
+use super::cluster_defaults::ClusterDefaults;
 use super::image::ClusterImage;
 use super::topic_image::TopicImage;
 

@@ -4,7 +4,6 @@
 //! topic is shared between versions of the image until one of them changes it. Reading is all that is
 //! offered here; `replay` is the only mutator.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -12,44 +11,10 @@ use imbl::OrdMap;
 use super::broker_image::BrokerImage;
 use super::brokers_to_isrs::BrokersToIsrs;
 use super::client_quotas::{QuotaEntity, QuotaLimits};
-use super::deleted_topics::DeletedTopic;
+use super::config_image::{ConfigImage, ConfigResource};
+use super::deleted_topic_image::DeletedTopic;
 use super::topic_image::{PartitionImage, TopicImage};
-pub use crate::config::ResourceType as ConfigResourceType;
 use crate::model::{BrokerId, ErrorCode, ProducerId, TopicId};
-
-/// What a configuration belongs to.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ConfigResource {
-    /// Whose.
-    pub resource_type: ConfigResourceType,
-    /// A topic's name, a broker's id in decimal (or empty: all brokers), a group's id.
-    pub name: Arc<str>,
-}
-
-impl ConfigResource {
-    /// The configuration of a topic.
-    pub fn topic(name: &str) -> Self {
-        Self { resource_type: ConfigResourceType::Topic, name: name.into() }
-    }
-
-    /// The configuration of one broker.
-    pub fn broker(id: BrokerId) -> Self {
-        Self { resource_type: ConfigResourceType::Broker, name: id.to_string().into() }
-    }
-
-    /// The dynamic default of all brokers.
-    pub fn default_broker() -> Self {
-        Self { resource_type: ConfigResourceType::Broker, name: "".into() }
-    }
-
-    /// The configuration of a consumer group.
-    pub fn group(id: &str) -> Self {
-        Self { resource_type: ConfigResourceType::Group, name: id.into() }
-    }
-}
-
-/// The keys set on one resource.
-pub type ConfigImage = BTreeMap<String, String>;
 
 /// The state of the whole cluster after the record at [`applied_index`](Self::applied_index).
 #[derive(Clone, Debug, Default)]

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use super::broker_image::{BrokerImage, replica_names};
 use super::client_quotas::QuotaEntity;
-use super::deleted_topics::DeletedTopic;
-use super::image::{ClusterImage, ConfigImage, ConfigResource, ConfigResourceType};
+use super::config_image::{ConfigImage, ConfigResource, ConfigResourceType};
+use super::deleted_topic_image::DeletedTopic;
+use super::image::ClusterImage;
 use super::record::uuid_from_bytes;
+use super::replay_error::ReplayError;
 use super::topic_image::{PartitionImage, TopicImage, broker_ids, recovery_state};
 use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId, Wall};
 use crate::rpc::metadata::{
@@ -17,37 +19,6 @@ use crate::rpc::metadata::{
     RegisterBrokerRecord, RemoveTopicRecord, RestoreTopicRecord, SetTopicAsideRecord, TopicRecord,
     UnregisterBrokerRecord, metadata_record::Kind,
 };
-
-/// Why a record cannot be replayed. None of these is survivable: the node must stop.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[allow(missing_docs, reason = "the messages say it")]
-pub enum ReplayError {
-    #[error("a record of a kind that this version does not know: a newer version wrote it, upgrade this node")]
-    UnknownRecord,
-    #[error("{field} has the value {value}, which this version does not know: upgrade this node")]
-    UnknownValue { field: &'static str, value: i64 },
-    #[error("record {found} cannot follow record {applied}")]
-    Gap { applied: i64, found: i64 },
-    #[error("{field} is not an id of 16 bytes")]
-    InvalidId { field: &'static str },
-    #[error("the cluster is {ours} and cannot become {theirs}")]
-    ClusterIdConflict { ours: String, theirs: String },
-    #[error("broker {broker} is not registered with epoch {epoch}")]
-    UnknownBroker { broker: BrokerId, epoch: BrokerEpoch },
-    #[error("topic {topic} exists already")]
-    TopicExists { topic: String },
-    #[error("there is no topic with the id {topic}")]
-    UnknownTopic { topic: TopicId },
-    #[error("topic {topic} has {count} partitions, so partition {partition} does not fit")]
-    UnknownPartition { topic: String, partition: i32, count: usize },
-    #[error("{topic}-{partition} cannot go from epochs {from:?} to {to:?}")]
-    EpochRegression {
-        topic: String,
-        partition: i32,
-        from: (PartitionEpoch, LeaderEpoch),
-        to: (PartitionEpoch, LeaderEpoch),
-    },
-}
 
 impl ClusterImage {
     /// Replays the record with this metadata index, which must be the one after the last.

@@ -2,9 +2,10 @@
 
 use prost::Message;
 
-use super::image::{ClusterImage, ConfigImage, ConfigResource};
+use super::config_image::{ConfigImage, ConfigResource};
+use super::image::ClusterImage;
 use super::record::uuid_bytes;
-use super::replay::ReplayError;
+use super::replay_error::ReplayError;
 use super::topic_image::TopicImage;
 use crate::rpc::metadata::{
     ClientQuotaRecord, ClusterIdRecord, ConfigRecord, FeatureLevelRecord, MetadataRecord, ProducerIdsRecord,

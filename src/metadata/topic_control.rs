@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::config_control::check_configs;
+use super::config_image::ConfigResource;
 use super::deleted_topic_control::{delete, restore};
 use super::draft::{Draft, Refusal};
-use super::image::{ClusterImage, ConfigResource};
+use super::image::ClusterImage;
 use super::placement::{Shape, place};
 use super::record::{uuid_bytes, uuid_from_bytes};
 use super::replay::collision_name;

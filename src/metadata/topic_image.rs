@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::record::uuid_bytes;
-use super::replay::ReplayError;
+use super::replay_error::ReplayError;
 use crate::model::{BrokerId, LeaderEpoch, PartitionEpoch, TopicId};
 use crate::rpc::metadata::{LeaderRecoveryState, PartitionRecord};
 

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::broker::dispatch;
 use crate::broker::metrics::{BrokerMetrics, RequestMetrics};
 use crate::broker::{AutoCreate, ClientQuotas, ConnectionCounts, Context, FetchSessions, Serving, accept};
 use crate::cluster::{
@@ -244,6 +245,7 @@ fn serving(config: &ServerConfig, cluster: &Cluster, replicas: &Arc<Replicas>, d
         markers,
         fetch_max_bytes: network.fetch_max_bytes,
         rack_aware_reads: network.rack_aware_reads,
+        served: dispatch::table(),
         fetch_sessions: FetchSessions::new(network.fetch_session_slots),
         auto_create: AutoCreate::start(cluster.calls().clone(), Arc::clone(replicas)),
         quotas: ClientQuotas::new(QuotaWindows {

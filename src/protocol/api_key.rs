@@ -1,10 +1,18 @@
-//! Kafka's API keys, and which of them have a schema here.
+//! Kafka's API keys, and the pairs of request and response of those that have a schema here.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
-use super::message::Request;
+use super::message::Message;
 use super::messages::*;
+
+/// A message that asks.
+pub trait Request: Message {
+    /// The key in the request's header.
+    const API_KEY: ApiKey;
+    /// The message that answers, in the same version.
+    type Response: Message;
+}
 
 /// What the schema of one API says about its versions.
 #[derive(Clone, PartialEq, Eq, Debug)]

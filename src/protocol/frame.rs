@@ -3,9 +3,10 @@
 use bytes::{Bytes, BytesMut};
 
 use super::api_key::ApiKey;
+use super::api_key::Request;
 use super::error::DecodeError;
 use super::header::{RequestHeader, ResponseHeader};
-use super::message::{Message, Request};
+use super::message::Message;
 use super::reader::Reader;
 use super::writer::{ExternalMark, Writer, wire_length};
 

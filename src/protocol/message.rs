@@ -1,8 +1,7 @@
-//! Messages: structs with a range of versions, and the pairs of request and response.
+//! Messages: structs with a range of versions.
 
 use std::ops::RangeInclusive;
 
-use super::api_key::ApiKey;
 use super::error::{DecodeError, DecodeFault};
 use super::field::Structure;
 use super::reader::Reader;
@@ -33,12 +32,4 @@ pub trait Message: Structure {
         writer.set_version(version, version >= Self::FLEXIBLE_FROM);
         self.write_fields(writer);
     }
-}
-
-/// A message that asks.
-pub trait Request: Message {
-    /// The key in the request's header.
-    const API_KEY: ApiKey;
-    /// The message that answers, in the same version.
-    type Response: Message;
 }

@@ -22,7 +22,7 @@ mod transaction_records;
 mod versioned;
 mod writer;
 
-pub use api_key::{ApiKey, ApiVisitor, SchemaVersions, visit_apis};
+pub use api_key::{ApiKey, ApiVisitor, Request, SchemaVersions, visit_apis};
 pub use error::{DecodeError, DecodeFault};
 pub use field::{Field, FieldSchema, FieldType, Nullable, Structure};
 pub use frame::{
@@ -38,7 +38,7 @@ pub use group_records::{
     GroupRecordKey, MemberMetadata, OffsetCommitKey, OffsetCommitValue, TargetTopicPartitions,
 };
 pub use header::{RequestHeader, ResponseHeader};
-pub use message::{Message, Request};
+pub use message::Message;
 pub use messages::*;
 pub use reader::Reader;
 pub use records::Records;

@@ -44,7 +44,7 @@ pub fn decompress(codec: Codec, bytes: &[u8], limit: usize) -> Result<Vec<u8>, R
         Codec::Gzip => read_all(codec, flate2::bufread::MultiGzDecoder::new(bytes), limit),
         Codec::Snappy => snappy::decompress(bytes, limit),
         Codec::Lz4 => read_all(codec, lz4_flex::frame::FrameDecoder::new(bytes), limit),
-        Codec::Zstd => read_all(codec, zstd_reader(bytes).map_err(|error| corrupt(codec, error))?, limit),
+        Codec::Zstd => read_all(codec, zstd_reader(bytes).map_err(|error| RecordError::corrupt(codec, error))?, limit),
     }
 }
 
@@ -65,10 +65,6 @@ pub fn compress(codec: Codec, level: Option<i32>, bytes: &[u8]) -> Vec<u8> {
     compressed.expect("compressing into memory cannot fail")
 }
 
-pub(super) fn corrupt(codec: Codec, reason: impl ToString) -> RecordError {
-    RecordError::Corrupt { codec, reason: reason.to_string() }
-}
-
 /// Reads to the end, or until there is more than `limit`. The buffer grows in few and large steps, never beyond the
 /// limit: memory that nothing was written to is not taken from the system, while each smaller buffer that was left
 /// behind stays with the allocator for a while, once for every thread that inflates.
@@ -80,7 +76,7 @@ fn read_all(codec: Codec, mut reader: impl Read, limit: usize) -> Result<Vec<u8>
             Ok(0) => return Ok(out),
             Ok(length) => length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(corrupt(codec, error)),
+            Err(error) => return Err(RecordError::corrupt(codec, error)),
         };
         let inflated = out.len() + length;
         if inflated > limit {

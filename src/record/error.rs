@@ -80,3 +80,9 @@ pub enum RecordError {
         limit: usize,
     },
 }
+
+impl RecordError {
+    pub(super) fn corrupt(codec: Codec, reason: impl ToString) -> Self {
+        Self::Corrupt { codec, reason: reason.to_string() }
+    }
+}

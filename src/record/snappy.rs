@@ -7,7 +7,6 @@
 //! | 12 | 4 | lowest compatible version 1, big-endian |
 //! | 16 | | chunks: length (4 bytes, big-endian), one raw Snappy block of at most 32 KiB of data |
 
-use super::compression::corrupt;
 use super::{Codec, RecordError};
 
 const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
@@ -26,13 +25,15 @@ pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, RecordEr
     while !rest.is_empty() {
         // Streams may be concatenated: a header can stand where a chunk is expected.
         if rest.starts_with(&XERIAL_MAGIC) {
-            rest = rest.get(XERIAL_HEADER.len()..).ok_or_else(|| corrupt(Codec::Snappy, "cut-off stream header"))?;
+            rest = rest
+                .get(XERIAL_HEADER.len()..)
+                .ok_or_else(|| RecordError::corrupt(Codec::Snappy, "cut-off stream header"))?;
             continue;
         }
         let chunk = rest
             .split_first_chunk()
             .and_then(|(length, rest)| rest.split_at_checked(u32::from_be_bytes(*length) as usize));
-        let Some((block, after)) = chunk else { return Err(corrupt(Codec::Snappy, "cut-off chunk")) };
+        let Some((block, after)) = chunk else { return Err(RecordError::corrupt(Codec::Snappy, "cut-off chunk")) };
         append_block(&mut out, block, limit)?;
         rest = after;
     }
@@ -41,17 +42,19 @@ pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, RecordEr
 
 /// Appends what one raw block inflates to.
 fn append_block(out: &mut Vec<u8>, block: &[u8], limit: usize) -> Result<(), RecordError> {
-    let claimed = snap::raw::decompress_len(block).map_err(|error| corrupt(Codec::Snappy, error))?;
+    let claimed = snap::raw::decompress_len(block).map_err(|error| RecordError::corrupt(Codec::Snappy, error))?;
     let start = out.len();
     if claimed > limit.saturating_sub(start) {
         return Err(RecordError::TooLarge { codec: Codec::Snappy, limit });
     }
     if claimed > block.len().saturating_mul(GROWTH_MAX) {
-        return Err(corrupt(Codec::Snappy, "the block claims more data than it can hold"));
+        return Err(RecordError::corrupt(Codec::Snappy, "the block claims more data than it can hold"));
     }
     out.resize(start + claimed, 0);
     let place = out.get_mut(start..).unwrap_or_default();
-    let written = snap::raw::Decoder::new().decompress(block, place).map_err(|error| corrupt(Codec::Snappy, error))?;
+    let written = snap::raw::Decoder::new()
+        .decompress(block, place)
+        .map_err(|error| RecordError::corrupt(Codec::Snappy, error))?;
     out.truncate(start + written);
     Ok(())
 }

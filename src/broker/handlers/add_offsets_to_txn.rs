@@ -3,8 +3,8 @@
 //! Makes the offsets of a group part of a transaction: the group's partition of `__consumer_offsets` is added like any
 //! other. Version 2 knows PRODUCER_FENCED. Clients of transaction version 2 do without (KIP-890).
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::protocol::messages::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 use crate::transaction::{Producer, TransactionVersion};

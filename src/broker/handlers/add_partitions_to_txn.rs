@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator::verified_code;
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId, TopicPartition};
 use crate::protocol::messages::{

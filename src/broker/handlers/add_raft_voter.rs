@@ -6,8 +6,8 @@
 
 use std::time::Duration;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::broker::raft_voters::change_voters;
 use crate::protocol::messages::{AddRaftVoterRequest, AddRaftVoterResponse};
 use crate::rpc::controller::change_voters_request::Change;

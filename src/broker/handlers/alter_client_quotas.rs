@@ -3,9 +3,9 @@
 //! Sets and removes limits of users, client ids, both together and addresses (KIP-546, KIP-612). Version 1 is flexible.
 //! `controller_mutation_rate` is not served and is refused by name.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{
     AlterClientQuotasRequest, AlterClientQuotasResponse, AlterQuotaEntry, AlterQuotaResult, QuotaEntityData,
 };

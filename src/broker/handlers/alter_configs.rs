@@ -4,9 +4,9 @@
 //! should prefer IncrementalAlterConfigs. The controllers judge each resource by itself, and change all of its keys or
 //! none. A null value is refused with INVALID_REQUEST. Version 2 is flexible.
 
+use crate::broker::call::Call;
 use crate::broker::config_answers;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };

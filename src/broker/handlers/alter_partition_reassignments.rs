@@ -5,9 +5,9 @@
 //! can forbid that the number of replicas changes (KIP-860). Every partition asked for is in the answer.
 
 use crate::broker::by_topic::by_topic;
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{Refused, ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{
     AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse, ReassignablePartitionResponse,
     ReassignableTopic, ReassignableTopicResponse,

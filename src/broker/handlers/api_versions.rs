@@ -5,14 +5,12 @@
 //! version 0 with UNSUPPORTED_VERSION and the range of this API, by `dispatch`, and the connection goes on.
 //! Finalised features are those of the metadata image (KIP-584).
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::{self, Call};
+use crate::broker::served::Served;
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, ErrorCode};
-use crate::protocol::messages::{
-    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
-};
-use crate::protocol::{ApiKey, ApiKey::ApiVersions};
+use crate::protocol::messages::{ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey};
 
 /// Answers what is served.
 pub async fn handle(context: &Context, call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
@@ -22,7 +20,7 @@ pub async fn handle(context: &Context, call: Call, request: ApiVersionsRequest) 
     }
     let image = context.image();
     ApiVersionsResponse {
-        api_keys: dispatch::table().into_iter().map(|served| row(served.api, &served.advertised)).collect(),
+        api_keys: context.served.iter().map(Served::row).collect(),
         supported_features: supported_features(&image, context.broker_id, call.api_version),
         finalized_features_epoch: image.applied_index(),
         finalized_features: image
@@ -50,15 +48,6 @@ fn supported_features(image: &ClusterImage, broker_id: BrokerId, api_version: i1
             max_version: level(feature.max_level),
         })
         .collect()
-}
-
-/// The row of this API alone, for a client whose version we do not know.
-pub fn own_row() -> Vec<ApiVersion> {
-    dispatch::advertised(ApiVersions).map(|versions| row(ApiVersions, &versions)).into_iter().collect()
-}
-
-fn row(api: ApiKey, versions: &std::ops::RangeInclusive<i16>) -> ApiVersion {
-    ApiVersion { api_key: api.code(), min_version: *versions.start(), max_version: *versions.end() }
 }
 
 /// Letters, digits, dots and dashes, beginning and ending with a letter or digit.

@@ -6,8 +6,8 @@
 //! told why the group last shared out its partitions anew.
 
 use crate::broker::authorized_operations;
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{ConsumerGroupDescription, ConsumerMemberDescription, Partitions, Rebalance};
 use crate::metadata::ClusterImage;
 use crate::model::ErrorCode;

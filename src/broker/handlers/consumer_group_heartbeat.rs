@@ -5,9 +5,9 @@
 //! expression, and members that choose their own ids (KIP-1082). Answered UNSUPPORTED_VERSION where
 //! `group.coordinator.rebalance.protocols` leaves the protocol out.
 
+use crate::broker::call::Call;
 use crate::broker::client_host::client_host;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{ConsumerHeartbeat, ConsumerHeartbeatReply, Partitions, Refusal};
 use crate::model::{ErrorCode, TopicId, Uuid};
 use crate::protocol::messages::{

@@ -4,9 +4,9 @@
 //! it succeeded or not. Version 2 is flexible; version 3 may be throttled, which does not happen here. The new
 //! partitions reach producers and consumers with their next metadata.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{
     CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic, CreatePartitionsTopicResult,
 };

@@ -11,9 +11,9 @@
 
 use std::collections::HashMap;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::config::{self, ConfigMap};
 use crate::metadata::{ClusterImage, ConfigResource};
 use crate::model::{ErrorCode, Uuid};

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse};
 
 /// Deletes groups.

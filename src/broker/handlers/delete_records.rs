@@ -7,8 +7,8 @@
 
 use std::sync::Arc;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::Offset;
 use crate::partition::{PartitionError, Replica};
 use crate::protocol::messages::{

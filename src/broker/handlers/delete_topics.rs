@@ -5,9 +5,9 @@
 //! TOPIC_DELETION_DISABLED, and INVALID_REQUEST before version 3. The records are gone from this broker's view when
 //! the answer comes; their files are removed a little later.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{Refused, ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::config;
 use crate::model::{ErrorCode, Uuid};
 use crate::partition;

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::Refused;
-use crate::broker::dispatch::Call;
 use crate::metadata::QuotaEntity;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{

@@ -8,9 +8,9 @@
 use std::sync::Arc;
 
 use crate::broker::authorized_operations;
+use crate::broker::call::Call;
 use crate::broker::cluster_view::{ClusterView, port};
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::metadata::BrokerImage;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse};

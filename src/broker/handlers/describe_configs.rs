@@ -10,9 +10,9 @@
 //! Ours: the topic `ottla:deleted`, which cannot exist, is answered with the deleted topics that can be restored
 //! (docs/adr/0010): a row for each topic id.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::Refused;
-use crate::broker::dispatch::Call;
 use crate::config::{self, ConfigMap, ConfigSource, ConfigType, DescribedConfig, ResourceType, TopicCreationConfig};
 use crate::metadata::{ClusterImage, ConfigResource, DeletedTopic};
 use crate::model::{BrokerId, ErrorCode, validate_topic_name};

@@ -7,8 +7,8 @@
 //! group last shared out its partitions anew. Protocol, metadata and assignments are there only when a group is stable.
 
 use crate::broker::authorized_operations;
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{GroupDescription, MemberDescription, Rebalance, State};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember};

@@ -3,8 +3,8 @@
 //! The idempotent and transactional producers whose state a partition keeps, for finding hanging transactions. Answered
 //! by every replica with what it has; a broker without one says NOT_LEADER_OR_FOLLOWER.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::log::ProducerInfo;
 use crate::partition::PartitionError;
 use crate::protocol::messages::{

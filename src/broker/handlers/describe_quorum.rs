@@ -6,8 +6,8 @@
 //! the controllers' addresses (KIP-853), by the name that `controller.listener.names` gives this broker's. The quorum's
 //! leader is asked, so the answer is its view. Observers are controllers without a vote and the brokers that are alive.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::broker::submit::CONTROLLER_TIMEOUT;
 use crate::cluster::ClusterError;
 use crate::model::{CLUSTER_METADATA_TOPIC, ErrorCode, Uuid};

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{
     DescribeTransactionsRequest, DescribeTransactionsResponse, DescribeTransactionsState, DescribeTransactionsTopic,

@@ -6,9 +6,9 @@
 //! so it does not need `unclean.leader.election.enable`. Version 2 is flexible.
 
 use crate::broker::by_topic::by_topic;
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{Refused, ask, error_code, message, unexpected};
-use crate::broker::dispatch::Call;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{
     ElectLeadersRequest, ElectLeadersResponse, ElectLeadersTopic, ReplicaElectionPartitionResult, ReplicaElectionResult,

@@ -5,8 +5,8 @@
 //! the same as the first. Version 2 knows PRODUCER_FENCED; version 5 ends transactions of version 2 (KIP-890): the
 //! answer has the producer id and epoch of the next one.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::protocol::messages::{EndTxnRequest, EndTxnResponse};
 use crate::record::TransactionResult;

@@ -25,8 +25,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::broker::call::{Call, Outcome};
 use crate::broker::context::Context;
-use crate::broker::dispatch::{Call, Outcome};
 use crate::broker::fetch_session::{FetchKey, FetchPartition, PartitionNews, SessionContext, SessionRequest};
 use crate::broker::leader_hints::LeaderHints;
 use crate::broker::quotas::Limited;

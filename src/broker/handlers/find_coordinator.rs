@@ -5,8 +5,8 @@
 //! asks for many keys at once (KIP-699), 6 has share groups (KIP-932), which are not served: their keys are refused with
 //! an error that clients take as final.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator::partition_for;
 use crate::metadata::TopicImage;
 use crate::model::ErrorCode;

@@ -3,8 +3,8 @@
 //! A member is alive; the answer tells it when a rebalance has begun. Version 3 has static members (KIP-345), 4 is
 //! flexible.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::Heartbeat;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{HeartbeatRequest, HeartbeatResponse};

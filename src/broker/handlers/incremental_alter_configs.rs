@@ -4,9 +4,9 @@
 //! (KIP-339); appending and subtracting are for lists. The controllers judge each resource by itself, and change all of
 //! its keys or none. Version 1 is flexible. Broker loggers and client metrics are refused with INVALID_REQUEST.
 
+use crate::broker::call::Call;
 use crate::broker::config_answers;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::protocol::messages::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResource, IncrementalAlterConfigsResourceResponse,
     IncrementalAlterConfigsResponse,

@@ -6,8 +6,8 @@
 //! name the id and epoch it had, to go on after an error (KIP-360); version 4 knows PRODUCER_FENCED, which earlier ones
 //! hear as INVALID_PRODUCER_EPOCH. Two-phase commit (KIP-939) is not served.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId};
 use crate::protocol::messages::{InitProducerIdRequest, InitProducerIdResponse};
 use crate::transaction::Producer;

@@ -5,9 +5,9 @@
 //! clients would ask for ever), 5 has static members (KIP-345), 6 is flexible, 7 answers the protocol type
 //! (KIP-559), 8 has a reason for the log (KIP-800), 9 can tell a leader not to assign (KIP-814).
 
+use crate::broker::call::Call;
 use crate::broker::client_host::client_host;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{JoinGroup, JoinReply, JoinReplyMember, Protocol, Token};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};

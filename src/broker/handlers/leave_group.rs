@@ -4,8 +4,8 @@
 //! error, and static members are named by their instance (KIP-345); before, one member's error is the answer's.
 //! Version 4 is flexible, 5 has reasons for the log (KIP-800).
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{LeaveGroup, LeaveReply, LeavingMember};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{LeaveGroupMemberResponse, LeaveGroupRequest, LeaveGroupResponse};

@@ -4,8 +4,8 @@
 //! (KIP-1142): all topics, all brokers, the groups that have configs; no type asks for all types. A type that does not
 //! exist is UNSUPPORTED_VERSION. Broker loggers cannot be configured here, so none are listed.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::config::ResourceType;
 use crate::metadata::{ClusterImage, ConfigResource as ConfigOwner};
 use crate::model::ErrorCode;

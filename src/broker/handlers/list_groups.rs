@@ -4,8 +4,8 @@
 //! a filter by them (KIP-518), 5 types and a filter by them (KIP-848). Names in filters may be in any case, unknown
 //! ones match nothing.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator;
 use crate::protocol::messages::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 

@@ -9,8 +9,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::log::{TimestampTarget, TimestampedOffset};
 use crate::model::{ErrorCode, LeaderEpoch};
 use crate::partition::{Isolation, PartitionError, Replica};

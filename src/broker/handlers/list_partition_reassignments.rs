@@ -4,8 +4,8 @@
 //! will go. What is asked for and does not move, or does not exist, is not in the answer.
 
 use crate::broker::by_topic::by_topic;
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::metadata::{ClusterImage, PartitionImage};
 use crate::model::BrokerId;
 use crate::protocol::messages::{

@@ -8,8 +8,8 @@ use std::collections::BTreeSet;
 
 use regex::Regex;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::clock;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, ListTransactionsState};

@@ -9,9 +9,9 @@
 use std::sync::Arc;
 
 use crate::broker::authorized_operations;
+use crate::broker::call::Call;
 use crate::broker::cluster_view::{ClusterView, port};
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::config;
 use crate::metadata::{ClusterImage, PartitionImage, TopicImage};
 use crate::model::{ErrorCode, TopicId, Uuid, is_internal_topic, validate_topic_name};

@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator::OffsetCommitError;
 use crate::group::{OffsetCommit, OffsetCommitPartition};
 use crate::metadata::{ClusterImage, TopicImage};

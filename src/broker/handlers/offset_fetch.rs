@@ -9,8 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator::{FetchedOffset, OffsetsOf};
 use crate::metadata::ClusterImage;
 use crate::model::{ErrorCode, TopicId, Uuid};

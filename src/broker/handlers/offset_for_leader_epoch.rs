@@ -5,8 +5,8 @@
 //! the leader does not know. Version 2 has the client's own leader epoch, which is checked; version 3 the replica id, of
 //! no consequence here; version 4 is flexible.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::{LeaderEpoch, Offset};
 use crate::partition::PartitionError;
 use crate::protocol::messages::{

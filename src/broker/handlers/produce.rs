@@ -22,8 +22,8 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use crate::broker::call::{Call, Outcome};
 use crate::broker::context::Context;
-use crate::broker::dispatch::{Call, Outcome};
 use crate::broker::first_writes::FirstWrites;
 use crate::broker::leader_hints::LeaderHints;
 use crate::broker::quotas::Limited;

@@ -3,8 +3,8 @@
 //! Takes a controller's vote away, or an observer off the list. It is known by its `node.id`, and by its directory
 //! id unless that is zero. The only voter stays.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::broker::raft_voters::change_voters;
 use crate::broker::submit::CONTROLLER_TIMEOUT;
 use crate::protocol::messages::{RemoveRaftVoterRequest, RemoveRaftVoterResponse};

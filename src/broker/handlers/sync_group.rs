@@ -4,8 +4,8 @@
 //! committed. Version 3 has static members (KIP-345), 4 is flexible, 5 names the protocol, which must be the
 //! group's (KIP-559).
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::group::{SyncGroup, SyncReply, Token};
 use crate::model::ErrorCode;
 use crate::protocol::messages::{SyncGroupRequest, SyncGroupResponse};

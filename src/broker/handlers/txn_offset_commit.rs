@@ -5,8 +5,8 @@
 //! the group to the transaction without AddOffsetsToTxn (KIP-890). Before the first offsets of a transaction are taken,
 //! its coordinator is asked whether they belong to it.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::coordinator::Membership;
 use crate::group::{OffsetCommit, OffsetCommitPartition};
 use crate::log::VerificationGuard;

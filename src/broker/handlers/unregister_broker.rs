@@ -3,9 +3,9 @@
 //! Forgets a broker that will not come back. One that lives registers again with its next heartbeat, so this is for
 //! brokers that were taken away for good, after their replicas were moved.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{error_code, message};
-use crate::broker::dispatch::Call;
 use crate::broker::submit::CONTROLLER_TIMEOUT;
 use crate::protocol::messages::{UnregisterBrokerRequest, UnregisterBrokerResponse};
 use crate::rpc::metadata::{UnregisterBroker, metadata_command};

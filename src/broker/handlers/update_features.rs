@@ -5,9 +5,9 @@
 //! answered for the request as a whole, with the first feature that cannot be changed. The features are Ottla's own:
 //! those of Kafka's releases (`metadata.version` and others) do not exist here, and are refused as unknown.
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, unexpected};
-use crate::broker::dispatch::Call;
 use crate::model::ErrorCode;
 use crate::protocol::messages::{
     FeatureUpdateKey, UpdatableFeatureResult, UpdateFeaturesRequest, UpdateFeaturesResponse,

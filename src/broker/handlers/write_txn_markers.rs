@@ -6,8 +6,8 @@
 //! since 2 a marker with the epoch of the open transaction is late, and refused. `ottla` tools use this API too, to end
 //! transactions that hang (KIP-664).
 
+use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::broker::dispatch::Call;
 use crate::model::{ErrorCode, ProducerEpoch, ProducerId, TopicPartition};
 use crate::partition::MarkerRequest;
 use crate::protocol::messages::{

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::exceptions;
 use super::failure::{Failure, exception, message};
 use super::group_offsets;
 use super::group_tables::{self, OffsetRow};
+use super::meant_groups::meant;
 use super::options::{BOOTSTRAP_SERVER, COMMAND_CONFIG, Given, HELP, Opt, Style, Tool, VERSION, list};
 use super::session::{connect, run_async, say};
 use crate::client::admin::groups::{self, GroupDescription};
@@ -190,17 +190,6 @@ fn capitalised(text: &str) -> String {
     letters.next().map(|first| first.to_ascii_uppercase().to_string() + letters.as_str()).unwrap_or_default()
 }
 
-/// The groups that are meant.
-pub(super) async fn meant(given: &Given, client: &mut ClusterClient) -> Result<Vec<String>, Failure> {
-    if given.has("all-groups") {
-        return Ok(groups::list(client).await?.into_iter().map(|group| group.group_id).collect());
-    }
-    let mut names: Vec<String> = given.values("group").map(str::to_owned).collect();
-    names.sort();
-    names.dedup();
-    Ok(names)
-}
-
 async fn describe(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
     let mut described = Vec::new();
     for name in meant(given, client).await? {
@@ -311,20 +300,4 @@ fn validate(text: &str) {
             say!("The regular expression `{text}` is invalid: {why}.");
         }
     }
-}
-
-/// How one partition of a deletion went.
-pub(super) fn outcome(code: ErrorCode) -> String {
-    match code {
-        ErrorCode::None => "Successful".to_owned(),
-        code => {
-            let class = exceptions::class(code);
-            format!("Error: org.apache.kafka.common.errors.{class}: {}", exceptions::message(code))
-        }
-    }
-}
-
-/// What a refusal says, without its class.
-pub(super) fn why(error: &ClusterError) -> String {
-    message(error)
 }

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::consumer_groups::{meant, outcome, why};
-use super::failure::Failure;
+use super::exceptions;
+use super::failure::{Failure, message};
+use super::meant_groups::meant;
 use super::options::Given;
 use super::session::{print, say};
 use crate::cli::time::moment;
@@ -237,7 +238,7 @@ pub(super) async fn delete(given: &Given, client: &mut ClusterClient) -> Result<
             outcomes
         }
         Err(ref error @ ClusterError::Refused { code, .. }) => {
-            say!("\nError: {}", why(error));
+            say!("\nError: {}", message(error));
             wanted.iter().map(|partition| (partition.clone(), code)).collect()
         }
         Err(error) => return Err(error.into()),
@@ -250,6 +251,17 @@ pub(super) async fn delete(given: &Given, client: &mut ClusterClient) -> Result<
     }
     say!("");
     Ok(())
+}
+
+/// How one partition of a deletion went.
+fn outcome(code: ErrorCode) -> String {
+    match code {
+        ErrorCode::None => "Successful".to_owned(),
+        code => {
+            let class = exceptions::class(code);
+            format!("Error: org.apache.kafka.common.errors.{class}: {}", exceptions::message(code))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -29,6 +29,7 @@ mod leader_election;
 mod line_reader;
 mod links;
 mod log_dirs;
+mod meant_groups;
 mod message_formatter;
 mod metadata_quorum;
 mod options;

@@ -10,6 +10,7 @@ mod quorum;
 mod quorum_state;
 mod recovery;
 mod snapshot;
+mod snapshot_file;
 mod state_machine;
 mod types;
 

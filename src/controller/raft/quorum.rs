@@ -12,7 +12,8 @@ use tokio::sync::watch;
 
 use super::log_store::LogStore;
 use super::network::{Network, PeerActivity};
-use super::snapshot::{AppliedState, IncomingSnapshot, SnapshotFile, SnapshotStore, load, read_header};
+use super::snapshot::{AppliedState, IncomingSnapshot, SnapshotStore, load, read_header};
+use super::snapshot_file::SnapshotFile;
 use super::state_machine::StateMachine;
 use super::types::{
     Applied, InvalidMessage, MetadataBatch, MetadataRaft, RaftId, Voter, entry_from_wire, log_id_from_wire,

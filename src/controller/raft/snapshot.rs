@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use prost::Message;
 
+use super::snapshot_file::SnapshotFile;
 use super::types::{
     LogId, MetadataRaft, StoredMembership, log_id_from_wire, log_id_to_wire, membership_from_wire, membership_to_wire,
 };
@@ -36,16 +37,6 @@ const FRAME_HEAD: usize = 8;
 const FRAME_BYTES_MAX: usize = 4 << 20;
 /// Size of the buffer in front of a file, for writing and for reading.
 const BUFFER_BYTES: usize = 64 << 10;
-
-/// What openraft hands around as a snapshot's data: a file that stays readable while this lives.
-#[derive(Debug, Default)]
-pub struct SnapshotFile {
-    /// None only between `begin_receiving_snapshot` and the first chunk.
-    content: Option<Arc<dyn DiskFile>>,
-    /// Where it lies while it is not installed.
-    incoming: Option<PathBuf>,
-    length: u64,
-}
 
 /// A snapshot's description as openraft wants it.
 pub type SnapshotMeta = openraft::SnapshotMeta<super::types::RaftId, super::types::Voter>;
@@ -67,21 +58,6 @@ pub struct SnapshotStore<D: Disk> {
     disk: D,
     directory: PathBuf,
     next_part: AtomicU64,
-}
-
-impl SnapshotFile {
-    /// Length in bytes.
-    pub fn len(&self) -> u64 {
-        self.length
-    }
-
-    /// Up to `length` bytes from `position` on; fewer only at the end.
-    pub fn read(&self, position: u64, length: usize) -> io::Result<Bytes> {
-        let mut buffer = vec![0; length.min(usize::try_from(self.length.saturating_sub(position)).unwrap_or(length))];
-        let content = self.content.as_ref().ok_or(io::ErrorKind::UnexpectedEof)?;
-        read_exact(content.as_ref(), &mut buffer, position)?;
-        Ok(buffer.into())
-    }
 }
 
 impl<D: Disk> SnapshotStore<D> {
@@ -362,17 +338,6 @@ impl Frames<'_> {
         self.position += length as u64;
         Ok(self.buffer.split_to(length))
     }
-}
-
-fn read_exact(file: &dyn DiskFile, buffer: &mut [u8], position: u64) -> io::Result<()> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], position + filled as u64)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            read => filled += read,
-        }
-    }
-    Ok(())
 }
 
 fn io_error(action: &'static str, path: &Path, source: io::Error) -> ControllerError {

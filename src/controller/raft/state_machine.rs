@@ -11,7 +11,8 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use prost::Message;
 
-use super::snapshot::{AppliedState, Snapshot, SnapshotFile, SnapshotMeta, SnapshotStore};
+use super::snapshot::{AppliedState, Snapshot, SnapshotMeta, SnapshotStore};
+use super::snapshot_file::SnapshotFile;
 use super::types::{Applied, Entry, LogId, MetadataBatch, MetadataRaft, StorageError, StoredMembership};
 use crate::controller::error::ControllerError;
 use crate::controller::feed::{AppliedMetadata, FeedBatch};

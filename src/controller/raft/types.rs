@@ -24,7 +24,7 @@ openraft::declare_raft_types!(
         NodeId = RaftId,
         Node = Voter,
         Entry = openraft::Entry<MetadataRaft>,
-        SnapshotData = super::snapshot::SnapshotFile,
+        SnapshotData = super::snapshot_file::SnapshotFile,
 );
 
 /// Position of an entry.
