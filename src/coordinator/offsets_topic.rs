@@ -43,7 +43,7 @@ pub fn batch(group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
 }
 
 /// The same, in a batch that has been begun.
-pub(super) fn fill(mut builder: BatchBuilder, group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
+pub fn fill(mut builder: BatchBuilder, group_id: &str, records: &[GroupRecord], now: Wall) -> Bytes {
     for record in records {
         let (key, value) = encode(group_id, record);
         builder.append(now.0, Some(&key), value.as_deref(), &[]);

@@ -93,6 +93,9 @@ impl Group {
     /// Takes over a record that counts only once the transaction of `producer_id` is committed.
     pub fn replay_pending(&mut self, producer_id: ProducerId, record: GroupRecord) {
         if let GroupRecord::Offset { topic, partition, value: Some(value) } = record {
+            if mutant!("pending-offsets-count-at-once") {
+                return self.offsets.replay(topic, partition, Some(value));
+            }
             self.pending.add(producer_id, topic, partition, value);
         }
     }
@@ -100,7 +103,7 @@ impl Group {
     /// The transaction of `producer_id` has ended: its offsets count, or never will.
     pub fn end_transaction(&mut self, producer_id: ProducerId, result: TransactionResult) {
         for ((topic, partition), value) in self.pending.take(producer_id) {
-            if result == TransactionResult::Commit {
+            if result == TransactionResult::Commit || mutant!("aborted-offsets-count") {
                 self.offsets.replay(topic, partition, Some(value));
             }
         }
@@ -113,6 +116,9 @@ impl Group {
 
     /// To be called once after the last record was replayed: sessions begin now.
     pub fn on_loaded(&mut self, around: &Circumstances<'_>) -> Vec<Effect> {
+        if mutant!("new-coordinator-forgets-pending-offsets") {
+            self.pending = PendingOffsets::default();
+        }
         match &mut self.membership {
             Membership::Classic(group) => group.on_loaded(around.config, around.now),
             Membership::Consumer(group) => {

@@ -59,14 +59,55 @@ pub struct Transactional {
     pub version: TransactionVersion,
 }
 
+/// What a transaction has read, and as which member of the group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Input {
+    pub member_id: String,
+    pub generation: i32,
+    pub partition: i32,
+    /// The group's committed offset when it began to read.
+    pub from: Offset,
+    /// The next offset to be read, which the transaction commits.
+    pub to: Offset,
+}
+
+/// TxnOffsetCommit. Of version 1 it has no effect after `expires`, see [`Message::AddPartition`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ConsumedOffset {
+    pub of: Transactional,
+    /// The transaction's number in the oracle's books.
+    pub transaction: u64,
+    pub input: Rc<Input>,
+    pub expires: u64,
+}
+
 /// What a member of the group asks.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GroupAsk {
-    Join { member_id: String, random_id: String },
-    Sync { member_id: String, generation: i32, assignments: Vec<(String, Bytes)> },
-    Heartbeat { member_id: String, generation: i32 },
-    Commit { member_id: String, generation: i32, partition: i32, offset: Offset },
-    Fetch { partition: i32 },
+    Join {
+        member_id: String,
+        random_id: String,
+    },
+    Sync {
+        member_id: String,
+        generation: i32,
+        assignments: Vec<(String, Bytes)>,
+    },
+    Heartbeat {
+        member_id: String,
+        generation: i32,
+    },
+    Commit {
+        member_id: String,
+        generation: i32,
+        partition: i32,
+        offset: Offset,
+    },
+    CommitInTransaction(ConsumedOffset),
+    /// As KIP-447 has it: no answer while a transaction may change the offset.
+    Fetch {
+        partition: i32,
+    },
 }
 
 /// What it is answered.
@@ -235,6 +276,9 @@ impl Message {
             Self::EndTransaction { version, .. } | Self::WriteMarker { version, .. } => {
                 *version == TransactionVersion::V1
             }
+            Self::Group { ask: GroupAsk::CommitInTransaction(consumed), .. } => {
+                consumed.of.version == TransactionVersion::V1
+            }
             _ => false,
         }
     }
@@ -243,7 +287,10 @@ impl Message {
     pub fn may_straggle(&self) -> bool {
         match self {
             Self::Produce { batch, .. } => batch.transactional.is_some(),
-            Self::AddPartition { .. } | Self::EndTransaction { .. } | Self::WriteMarker { .. } => !self.is_fragile(),
+            Self::AddPartition { .. }
+            | Self::EndTransaction { .. }
+            | Self::WriteMarker { .. }
+            | Self::Group { ask: GroupAsk::CommitInTransaction(_), .. } => !self.is_fragile(),
             _ => false,
         }
     }

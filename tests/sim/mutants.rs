@@ -93,7 +93,14 @@ const MUTANTS: &[(&str, &str)] = &[
     ("sync-of-another-generation", "a member of a generation that is over gets partitions of the present one"),
     ("generation-not-raised", "a rebalance begins no generation of its own"),
     ("first-commit-wins", "a later commit does not replace an earlier one"),
+    // Offsets that are committed in transactions.
+    ("pending-offsets-count-at-once", "an offset counts before its transaction is committed"),
+    ("aborted-offsets-count", "the offset of an aborted transaction counts"),
+    ("new-coordinator-forgets-pending-offsets", "a group's new coordinator drops the offsets of open transactions"),
+    ("open-transactions-leave-offsets-stable", "a member is told an offset that an open transaction may change"),
+    ("transaction-of-another-generation-commits", "a transaction may commit for a generation that is over"),
     // Transactions: the coordinator.
+    ("fenced-producers-vouched-for", "a fenced producer may add to its id's transaction, and end it"),
     ("markers-before-the-decision", "markers are sent before the decision is committed"),
     ("decided-ends-not-taken-up", "a new coordinator leaves decided transactions as they are"),
     ("decided-commit-is-aborted", "a decided commit is aborted when the producer comes back"),

@@ -22,6 +22,7 @@ pub struct Totals {
     unclean_elections: u64,
     /// Committed and aborted.
     transactions: (u64, u64),
+    offsets: [u64; 3],
     faults: [u64; FAULT_NAMES.len()],
     message_faults: [u64; MESSAGE_FAULTS.len()],
     checks: [u64; CHECKS.len()],
@@ -37,6 +38,7 @@ impl Default for Totals {
             records_acked: 0,
             unclean_elections: 0,
             transactions: (0, 0),
+            offsets: [0; 3],
             faults: [0; FAULT_NAMES.len()],
             message_faults: [0; MESSAGE_FAULTS.len()],
             checks: [0; CHECKS.len()],
@@ -54,6 +56,7 @@ impl Totals {
         self.unclean_elections += outcome.unclean_elections;
         self.transactions.0 += outcome.transactions.0;
         self.transactions.1 += outcome.transactions.1;
+        add(&mut self.offsets, &outcome.offsets);
         add(&mut self.faults, &outcome.faults);
         add(&mut self.message_faults, &outcome.message_faults);
         add(&mut self.checks, &outcome.checks);
@@ -64,7 +67,13 @@ impl Totals {
         let faults = FAULT_NAMES.iter().zip(self.faults).filter(|(_, count)| *count == 0).map(|(name, _)| *name);
         let messages = MESSAGE_FAULTS.iter().zip(self.message_faults).filter(|(_, count)| *count == 0);
         let checks = CHECKS.iter().zip(self.checks).filter(|(_, count)| *count == 0).map(|((name, _), _)| *name);
-        faults.chain(messages.map(|(name, _)| *name)).chain(checks).collect()
+        let offsets = [
+            "offset moved by a transaction",
+            "offset dropped with its transaction",
+            "offset that was not told because of an open transaction",
+        ];
+        let offsets = offsets.into_iter().zip(self.offsets).filter(|(_, count)| *count == 0).map(|(name, _)| name);
+        faults.chain(messages.map(|(name, _)| *name)).chain(checks).chain(offsets).collect()
     }
 
     pub fn show(&self, took: Duration) -> String {
@@ -87,12 +96,18 @@ impl Totals {
             self.transactions.1,
             self.unclean_elections
         );
+        let [moved, dropped, unstable] = self.offsets;
+        let _ = writeln!(
+            out,
+            "{moved} offsets moved by transactions, {dropped} dropped with theirs; {unstable} times a member had to wait for \
+             the end of one"
+        );
         let faults = FAULT_NAMES.iter().zip(self.faults).chain(MESSAGE_FAULTS.iter().zip(self.message_faults));
         for (name, count) in faults {
             let _ = writeln!(out, "  fault  {count:>12}  {name}");
         }
         for ((name, what), count) in CHECKS.iter().zip(self.checks) {
-            let _ = writeln!(out, "  check  {count:>12}  {name:<4} {what}");
+            let _ = writeln!(out, "  check  {count:>12}  {name:<5} {what}");
         }
         out
     }

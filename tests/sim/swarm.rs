@@ -36,6 +36,8 @@ pub struct Swarm {
     pub transaction_timeout_ms: u64,
     pub group_members: usize,
     pub group_session_timeout_ms: u64,
+    /// The members of the group process what they read: they write in transactions, which commit their offsets.
+    pub processes: bool,
 }
 
 /// Rates of what befalls single messages and entries of the metadata log. All are 0 while the cluster heals.
@@ -143,9 +145,20 @@ impl Swarm {
             transaction_timeout_ms: random.log_between(300, 10_000),
             group_members: if random.per_mille(600) { 0 } else { random.between(2, 3) as usize },
             group_session_timeout_ms: random.log_between(300, 5_000),
+            processes: false,
         };
+        let mut processing = Random::stream(seed, "processing");
+        if processing.per_mille(250) {
+            swarm.processes = true;
+            swarm.group_members = processing.between(1, 3) as usize;
+            // Each transaction takes many messages: what else goes on leaves them room, and nobody waits for long.
+            (swarm.idempotent_producers, swarm.plain_producers) = (1, 0);
+            swarm.send_interval_ms = processing.log_between(20, 200);
+            swarm.group_session_timeout_ms = processing.log_between(300, 1_500);
+            swarm.request_timeout_ms = swarm.request_timeout_ms.min(400);
+        }
         // A transaction or a group of one partition shows little.
-        if conduct.per_mille(500) && swarm.transactional_producers + swarm.group_members > 0 {
+        if conduct.per_mille(500) && (swarm.has_transactions() || swarm.group_members > 0) {
             swarm.partitions = 2;
         }
         // Who waits for an acknowledgement waits longer than the two syncs that it takes: retries of what is merely
@@ -156,6 +169,11 @@ impl Swarm {
         let largest_bytes = if swarm.group_members > 0 { 5_000 } else { 600 };
         swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(largest_bytes);
         swarm
+    }
+
+    /// True when anybody writes in transactions.
+    pub fn has_transactions(&self) -> bool {
+        self.transactional_producers > 0 || self.processes
     }
 
     /// The partition that keeps what the coordinator of transactions knows; clients write to those before it.
@@ -170,7 +188,7 @@ impl Swarm {
 
     /// The partition that keeps what the coordinator of the group knows.
     pub fn group_partition(&self) -> i32 {
-        self.partitions + i32::from(self.transactional_producers > 0)
+        self.partitions + i32::from(self.has_transactions())
     }
 
     /// Between two heartbeats, as Kafka's defaults relate.

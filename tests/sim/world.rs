@@ -53,6 +53,8 @@ pub struct Outcome {
     pub records_acked: u64,
     pub unclean_elections: u64,
     pub transactions: (u64, u64),
+    /// Offsets that transactions have moved, offsets of aborted ones, and fetches that had to wait for their end.
+    pub offsets: [u64; 3],
     pub lines: Vec<String>,
 }
 
@@ -148,6 +150,7 @@ impl World {
         }
         self.ctx.oracle.converged(missing);
         self.ctx.oracle.transactions_ended();
+        self.ctx.oracle.offsets_are_in();
         for broker in &mut self.brokers {
             broker.compare(&mut self.ctx);
         }
@@ -175,6 +178,7 @@ impl World {
         let unsettled = self.clients.iter().position(|client| match client {
             Client::Producer(producer) => !producer.is_settled(),
             Client::Transactional(producer) => !producer.is_settled(),
+            Client::Processor(processor) => !processor.is_settled(),
             Client::Consumer(_) | Client::Member(_) => false,
         });
         if let Some(at) = unsettled {
@@ -187,6 +191,7 @@ impl World {
     fn unbalanced(&self) -> Option<String> {
         let members = self.clients.iter().filter_map(|client| match client {
             Client::Member(member) => Some(member.owns()),
+            Client::Processor(processor) => Some(processor.owns()),
             _ => None,
         });
         let owned: Vec<_> = members.collect();
@@ -364,6 +369,7 @@ impl World {
             records_acked: ctx.oracle.records_acked,
             unclean_elections: ctx.oracle.unclean_elections,
             transactions: ctx.oracle.ended_transactions(),
+            offsets: ctx.oracle.offsets_in_transactions(),
             lines: ctx.lines().cloned().collect(),
         }
     }

@@ -49,6 +49,9 @@ impl ClassicGroup {
             return Ok(());
         }
         self.check_member(member_id, group_instance_id)?;
+        if mutant!("transaction-of-another-generation-commits") {
+            return Ok(());
+        }
         self.check_generation(generation)
     }
 

@@ -164,6 +164,10 @@ impl Broker {
                 };
                 ctx.send(self.address(), from, Message::LatestOffsetReply { request, error, offset });
             }
+            Message::Group { request, ask: GroupAsk::CommitInTransaction(consumed) } => {
+                let handled = self.on_consumed_offset(process, from, request, consumed, ctx);
+                return self.unless_full(handled, ctx);
+            }
             Message::Group { request, ask } => {
                 if let Some(replica) = process.replicas.get_mut(&ctx.swarm.group_partition()) {
                     let handled = process.groups.on_request((from, request), ask, replica, &me, ctx);

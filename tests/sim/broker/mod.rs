@@ -26,7 +26,7 @@ use ottla::rpc::metadata::{LeaderRecoveryState, MetadataReply, metadata_reply::K
 
 use crate::context::{Context, Timer, count};
 use crate::coordination::{Coordinator, GroupCoordinator, leader_of, name};
-use crate::message::{Address, Message, ProducedBatch};
+use crate::message::{Address, ConsumedOffset, GroupAnswer, GroupAsk, Message, ProducedBatch, Transactional};
 use crate::quorum::{Quorum, TOPIC, broker_id, register};
 use crate::replica::{Me, Replica};
 
@@ -57,18 +57,22 @@ struct Process {
     coordinator: Coordinator,
     /// The same for the group.
     groups: GroupCoordinator,
-    /// Batches that wait for the coordinator's word on their transaction, by the request that asks for it.
+    /// What waits for the coordinator's word on its transaction, by the request that asks for it.
     joining: BTreeMap<u64, Joining>,
     stop_by: Option<u64>,
 }
 
-/// The first batch of a transaction in a partition.
+/// The first write of a transaction in a partition.
 struct Joining {
     client: Address,
     request: u64,
-    partition: i32,
-    batch: Rc<ProducedBatch>,
+    what: Joins,
     guard: VerificationGuard,
+}
+
+enum Joins {
+    Batch { partition: i32, batch: Rc<ProducedBatch> },
+    Offset(ConsumedOffset),
 }
 
 /// How a process comes to its end at the next failing operation of the disk.

@@ -10,7 +10,7 @@ impl Broker {
     pub(super) fn coordinate(&mut self, process: &mut Process, ctx: &mut Context) -> Step {
         let me = self.me(process, ctx.now);
         let Process { replicas, applied, coordinator, groups, .. } = process;
-        if ctx.swarm.transactional_producers > 0 {
+        if ctx.swarm.has_transactions() {
             let looked = coordinator.look(replicas.get_mut(&ctx.swarm.transaction_partition()), applied, &me, ctx);
             self.unless_full(looked, ctx)?;
         }
@@ -44,12 +44,50 @@ impl Broker {
         let Some((of, guard)) = guard else {
             return replica.produce(client, request, batch, acks, None, &me, ctx);
         };
-        let Some(coordinator) = leader_of(&process.applied, ctx.swarm.transaction_partition()) else {
-            self.refuse_produce(client, request, ErrorCode::NotEnoughReplicas, ctx);
+        let what = Joins::Batch { partition, batch: Rc::clone(batch) };
+        self.join(process, Joining { client, request, what, guard }, partition, of, ctx);
+        Ok(())
+    }
+
+    /// TxnOffsetCommit. The first offset of a transaction waits for the coordinator's word as the first batch does.
+    pub(super) fn on_consumed_offset(
+        &mut self,
+        process: &mut Process,
+        client: Address,
+        request: u64,
+        consumed: ConsumedOffset,
+        ctx: &mut Context,
+    ) -> Step {
+        if ctx.now > consumed.expires {
             return Ok(());
+        }
+        let me = self.me(process, ctx.now);
+        let partition = ctx.swarm.group_partition();
+        let served = process.groups.check_served();
+        let replica = process.replicas.get_mut(&partition).ok_or(ErrorCode::NotCoordinator);
+        let replica = match served.and(replica) {
+            Ok(replica) => replica,
+            Err(error) => {
+                let answer = GroupAnswer::Failed(error);
+                ctx.send(self.address(), client, Message::GroupReply { request, answer });
+                return Ok(());
+            }
+        };
+        let Some(guard) = replica.start_verification(consumed.of.producer, &me) else {
+            return process.groups.commit_in_transaction((client, request), &consumed, None, replica, &me, ctx);
+        };
+        let of = consumed.of;
+        self.join(process, Joining { client, request, what: Joins::Offset(consumed), guard }, partition, of, ctx);
+        Ok(())
+    }
+
+    /// Asks the coordinator of the transaction about a partition.
+    fn join(&self, process: &mut Process, joining: Joining, partition: i32, of: Transactional, ctx: &mut Context) {
+        let Some(coordinator) = leader_of(&process.applied, ctx.swarm.transaction_partition()) else {
+            return self.refuse_joining(joining, ErrorCode::CoordinatorNotAvailable, ctx);
         };
         let asked = ctx.next_request();
-        process.joining.insert(asked, Joining { client, request, partition, batch: Rc::clone(batch), guard });
+        process.joining.insert(asked, joining);
         let message = Message::AddPartition {
             request: asked,
             id: of.id,
@@ -61,12 +99,24 @@ impl Broker {
         };
         ctx.send(self.address(), Address::Broker(coordinator), message);
         ctx.timer(self.address(), ctx.swarm.request_timeout_ms, Timer::JoinTimeout { request: asked });
-        Ok(())
     }
 
     pub(super) fn give_up_joining(&self, process: &mut Process, asked: u64, ctx: &mut Context) {
-        if let Some(Joining { client, request, .. }) = process.joining.remove(&asked) {
-            self.refuse_produce(client, request, ErrorCode::NotEnoughReplicas, ctx);
+        if let Some(joining) = process.joining.remove(&asked) {
+            self.refuse_joining(joining, ErrorCode::RequestTimedOut, ctx);
+        }
+    }
+
+    fn refuse_joining(&self, joining: Joining, error: ErrorCode, ctx: &mut Context) {
+        let Joining { client, request, what, .. } = joining;
+        match what {
+            Joins::Batch { .. } => {
+                self.refuse_produce(client, request, told(error, ErrorCode::NotEnoughReplicas), ctx);
+            }
+            Joins::Offset(_) => {
+                let answer = GroupAnswer::Failed(told(error, ErrorCode::CoordinatorLoadInProgress));
+                ctx.send(self.address(), client, Message::GroupReply { request, answer });
+            }
         }
     }
 
@@ -85,15 +135,13 @@ impl Broker {
         match message {
             Message::TransactionReply { request, answer } => {
                 let Some(joining) = process.joining.remove(&request) else { return Ok(()) };
-                let Joining { client, request, partition, batch, guard } = joining;
-                match (answer, process.replicas.get_mut(&partition)) {
-                    (Ok(_), Some(replica)) => {
-                        return replica.produce(client, request, &batch, -1, Some(guard), &me, ctx);
+                match answer {
+                    Ok(_) => self.joined(process, joining, &me, ctx),
+                    Err(error) => {
+                        self.refuse_joining(joining, error, ctx);
+                        Ok(())
                     }
-                    (Err(error), _) => self.refuse_produce(client, request, told(error), ctx),
-                    (Ok(_), None) => self.refuse_produce(client, request, ErrorCode::NotLeaderOrFollower, ctx),
                 }
-                Ok(())
             }
             // One of version 1 that comes after its coordinator has given it up would end the next transaction, too.
             Message::WriteMarker { request, version: TransactionVersion::V1, expires, .. }
@@ -102,7 +150,12 @@ impl Broker {
                 Ok(())
             }
             Message::WriteMarker { request, partition, producer, marker, version, .. } => {
+                let of_group = ctx.swarm.group_members > 0 && partition == ctx.swarm.group_partition();
                 match process.replicas.get_mut(&partition) {
+                    Some(replica) if of_group => {
+                        let groups = &mut process.groups;
+                        groups.end_transaction((from, request), producer, marker, version, replica, &me, ctx)
+                    }
                     Some(replica) => replica.write_marker(from, request, producer, marker, version, &me, ctx),
                     None => {
                         let error = ErrorCode::NotLeaderOrFollower;
@@ -112,6 +165,25 @@ impl Broker {
                 }
             }
             message => coordinate_message(process, from, message, &me, ctx),
+        }
+    }
+
+    /// What waited for the coordinator's word may be written.
+    fn joined(&self, process: &mut Process, joining: Joining, me: &Me, ctx: &mut Context) -> Step {
+        let Joining { client, request, what, guard } = joining;
+        match what {
+            Joins::Batch { partition, batch } => match process.replicas.get_mut(&partition) {
+                Some(replica) => replica.produce(client, request, &batch, -1, Some(guard), me, ctx),
+                None => {
+                    self.refuse_produce(client, request, ErrorCode::NotLeaderOrFollower, ctx);
+                    Ok(())
+                }
+            },
+            Joins::Offset(consumed) => {
+                let Some(replica) = process.replicas.get_mut(&ctx.swarm.group_partition()) else { return Ok(()) };
+                let asker = (client, request);
+                process.groups.commit_in_transaction(asker, &consumed, Some(guard), replica, me, ctx)
+            }
         }
     }
 }
@@ -158,11 +230,12 @@ fn coordinate_message(process: &mut Process, from: Address, message: Message, me
     }
 }
 
-/// As the broker's handler has it: of coordinators a producer knows nothing here.
-fn told(error: ErrorCode) -> ErrorCode {
+/// As the broker's handlers have it: what a client is told of an error of the transaction's coordinator, of which it
+/// knows nothing here.
+fn told(error: ErrorCode, again: ErrorCode) -> ErrorCode {
     match error {
         ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
-        retriable if retriable.is_retriable() => ErrorCode::NotEnoughReplicas,
+        retriable if retriable.is_retriable() => again,
         other => other,
     }
 }

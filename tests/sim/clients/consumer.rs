@@ -10,7 +10,7 @@ use super::{find_leader, send_interval};
 use crate::broker::Broker;
 use crate::context::{Context, Timer};
 use crate::message::{Address, Message};
-use crate::oracle::entries_of;
+use crate::oracle::{Entry, entries_of};
 
 /// A consumer of one partition.
 pub struct Consumer {
@@ -92,39 +92,69 @@ impl Consumer {
         }
     }
 
-    /// Takes in what was read. What was aborted is left out as Kafka's consumer does it: by the list that came along,
-    /// up to the marker.
+    /// Takes in what was read.
     fn take(&mut self, bytes: &[u8], aborted: &[AbortedTransaction], ctx: &mut Context) {
         let from = self.position;
-        let mut entries = Vec::new();
-        let mut skipped: BTreeSet<ProducerId> = BTreeSet::new();
-        for batch in Batches::new(bytes) {
-            let Ok(batch) = batch else { break };
-            let header = batch.header;
-            if batch.verify_crc().is_err() {
-                return ctx
-                    .oracle
-                    .fail("A19", format!("a consumer was sent a damaged batch at {}", header.base_offset));
-            }
-            let begun = aborted.iter().filter(|a| a.first_offset <= header.last_offset());
-            let still = |a: &&AbortedTransaction| a.last_offset >= header.base_offset;
-            skipped.extend(begun.filter(still).map(|aborted| aborted.producer_id));
-            let is_seen = !self.committed || !(header.is_control() || skipped.contains(&header.producer_id));
-            if is_seen {
-                let skip = (self.position - header.base_offset).max(0) as usize;
-                entries.extend(entries_of(&header).skip(skip));
-            }
-            if header.is_control() && ends_with_abort(&batch) {
-                skipped.remove(&header.producer_id);
-            }
-            self.position = header.next_offset();
+        if self.committed {
+            (_, self.position) = take_committed(self.partition, from, bytes, aborted, ctx);
+            return;
         }
-        if self.position > from && self.committed {
-            ctx.oracle.consumed_committed(self.partition, from, self.position, &entries);
-        } else if self.position > from {
+        let Some((entries, next)) = read_through(from, bytes, None, ctx) else { return };
+        self.position = next;
+        if next > from {
             ctx.oracle.consumed(self.partition, from, &entries);
         }
     }
+}
+
+/// Takes in what was read of committed records from `from` on: how many there are, and where to go on.
+pub(super) fn take_committed(
+    partition: i32,
+    from: Offset,
+    bytes: &[u8],
+    aborted: &[AbortedTransaction],
+    ctx: &mut Context,
+) -> (usize, Offset) {
+    let Some((entries, next)) = read_through(from, bytes, Some(aborted), ctx) else { return (0, from) };
+    if next > from {
+        ctx.oracle.consumed_committed(partition, from, next, &entries);
+    }
+    (entries.len(), next)
+}
+
+/// The records from `from` on, and where to go on. With `aborted`, what was aborted is left out as Kafka's consumer does
+/// it: by the list that came along, up to the marker.
+fn read_through(
+    from: Offset,
+    bytes: &[u8],
+    aborted: Option<&[AbortedTransaction]>,
+    ctx: &mut Context,
+) -> Option<(Vec<Entry>, Offset)> {
+    let mut position = from;
+    let mut entries = Vec::new();
+    let mut skipped: BTreeSet<ProducerId> = BTreeSet::new();
+    for batch in Batches::new(bytes) {
+        let Ok(batch) = batch else { break };
+        let header = batch.header;
+        if batch.verify_crc().is_err() {
+            let what = format!("a consumer was sent a damaged batch at {}", header.base_offset);
+            ctx.oracle.fail("A19", what);
+            return None;
+        }
+        let begun = aborted.into_iter().flatten().filter(|a| a.first_offset <= header.last_offset());
+        let still = |a: &&AbortedTransaction| a.last_offset >= header.base_offset;
+        skipped.extend(begun.filter(still).map(|aborted| aborted.producer_id));
+        let is_seen = aborted.is_none() || !(header.is_control() || skipped.contains(&header.producer_id));
+        if is_seen {
+            let skip = (position - header.base_offset).max(0) as usize;
+            entries.extend(entries_of(&header).skip(skip));
+        }
+        if header.is_control() && ends_with_abort(&batch) {
+            skipped.remove(&header.producer_id);
+        }
+        position = header.next_offset();
+    }
+    Some((entries, position))
 }
 
 fn ends_with_abort(batch: &Batch<'_>) -> bool {

@@ -1,4 +1,5 @@
-//! A member of a consumer group: joins, gets partitions, moves on in them and commits how far it is.
+//! A member of a consumer group: joins, gets partitions, moves on in them and commits how far it is. One that processes
+//! what it reads leaves it to its transactions to commit.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use ottla::model::{ErrorCode, Offset};
 use super::{find_leader, send_interval};
 use crate::broker::Broker;
 use crate::context::{Context, Timer, count};
-use crate::message::{Address, GroupAnswer, GroupAsk, Message};
+use crate::message::{Address, GroupAnswer, GroupAsk, Input, Message};
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum State {
@@ -22,6 +23,17 @@ enum State {
     Owning(BTreeMap<i32, Option<Offset>>),
 }
 
+/// Who moves the positions on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Conduct {
+    /// The member itself, by as much as it likes.
+    Commits,
+    /// Transactions: it asks where the group is and leaves the rest to them.
+    Processes,
+    /// The same while one is under way: where the group is will be known when it has ended.
+    Waits,
+}
+
 /// What waits for an answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Asked {
@@ -29,6 +41,8 @@ enum Asked {
     Sync,
     Heartbeat,
     Fetch(i32),
+    /// Of a partition that a transaction of its own may move on: whatever the answer is, it goes by none.
+    Probe(i32),
     Commit(i32, Offset),
 }
 
@@ -40,12 +54,47 @@ pub struct Member {
     request: Option<(u64, Asked)>,
     /// Requests of its last generation that are under way, as of a thread that has not heard of the present one.
     strays: BTreeMap<u64, i32>,
+    pub conduct: Conduct,
+    /// The newest epoch of a coordinator that it has heard of. What one before says is not asked for.
+    coordinator_epoch: i32,
 }
 
 impl Member {
-    pub fn new(address: Address) -> Self {
-        let (member_id, request) = (String::new(), None);
-        Self { address, member_id, generation: -1, state: State::Joining, request, strays: BTreeMap::new() }
+    pub fn new(address: Address, conduct: Conduct) -> Self {
+        Self {
+            address,
+            member_id: String::new(),
+            generation: -1,
+            state: State::Joining,
+            request: None,
+            strays: BTreeMap::new(),
+            conduct,
+            coordinator_epoch: -1,
+        }
+    }
+
+    /// The positions that it knows in its partitions, as a member of its generation.
+    pub fn inputs(&self) -> impl Iterator<Item = Input> + '_ {
+        let positions = match &self.state {
+            State::Owning(positions) => Some(positions),
+            _ => None,
+        };
+        positions.into_iter().flatten().filter_map(|(&partition, &position)| {
+            let (member_id, generation, from) = (self.member_id.clone(), self.generation, position?);
+            Some(Input { member_id, generation, partition, from, to: from })
+        })
+    }
+
+    /// A transaction begins with a partition's position.
+    pub fn forget_position(&mut self, partition: i32) {
+        if let State::Owning(positions) = &mut self.state {
+            positions.insert(partition, None);
+        }
+    }
+
+    /// True when it knows where the group is in each of its partitions.
+    pub fn knows_positions(&self) -> bool {
+        matches!(&self.state, State::Owning(positions) if positions.values().all(Option::is_some))
     }
 
     /// The generation it lives in, with the partitions it owns.
@@ -60,13 +109,22 @@ impl Member {
         let pause = ctx.random.between(1, 2 * send_interval(ctx)).min(ctx.swarm.group_session_timeout_ms / 4).max(1);
         ctx.timer(self.address, pause, Timer::Send);
         // A member that dies leaves its place to nobody until its session ends.
-        if !ctx.healing && ctx.random.per_mille(ctx.rates.client_death_per_mille / 4) {
+        let may_die = self.conduct == Conduct::Commits && !ctx.healing;
+        if may_die && ctx.random.per_mille(ctx.rates.client_death_per_mille / 4) {
             self.begin_anew();
         }
         if !ctx.healing && ctx.random.per_mille(ctx.rates.stray_per_mille) {
             self.stray(brokers, ctx);
         }
         if self.request.is_none() {
+            let (asked, ask) = self.next(ctx);
+            self.ask(asked, ask, brokers, ctx);
+        }
+    }
+
+    /// Asks at once for what it must know before it can read.
+    pub fn ask_on(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        if self.request.is_none() && !self.knows_positions() && self.conduct != Conduct::Waits {
             let (asked, ask) = self.next(ctx);
             self.ask(asked, ask, brokers, ctx);
         }
@@ -90,7 +148,8 @@ impl Member {
         ctx.send(self.address, Address::Broker(leader), Message::Group { request, ask });
     }
 
-    fn begin_anew(&mut self) {
+    /// Another process takes its place.
+    pub fn begin_anew(&mut self) {
         self.member_id.clear();
         self.join_again();
         self.request = None;
@@ -114,11 +173,14 @@ impl Member {
             State::Owning(positions) => {
                 let unknown =
                     positions.iter().find(|(_, position)| position.is_none()).map(|(partition, _)| *partition);
-                if let Some(partition) = unknown {
+                if let Some(partition) = unknown.filter(|_| self.conduct != Conduct::Waits) {
                     return (Asked::Fetch(partition), GroupAsk::Fetch { partition });
                 }
                 let at = ctx.random.index(positions.len() + 1);
                 match positions.iter().nth(at) {
+                    Some((&partition, _)) if self.conduct != Conduct::Commits => {
+                        (Asked::Probe(partition), GroupAsk::Fetch { partition })
+                    }
                     Some((&partition, &Some(position))) => {
                         let offset = position + ctx.random.between(1, 3) as Offset;
                         let commit = GroupAsk::Commit { member_id, generation, partition, offset };
@@ -131,7 +193,11 @@ impl Member {
     }
 
     fn ask(&mut self, asked: Asked, ask: GroupAsk, brokers: &[Broker], ctx: &mut Context) {
-        let Some((leader, _)) = find_leader(ctx.swarm.group_partition(), brokers, ctx) else { return };
+        let Some((leader, epoch)) = find_leader(ctx.swarm.group_partition(), brokers, ctx) else { return };
+        if epoch < self.coordinator_epoch {
+            return;
+        }
+        self.coordinator_epoch = epoch;
         let request = ctx.next_request();
         self.request = Some((request, asked));
         ctx.send(self.address, Address::Broker(leader), Message::Group { request, ask });
@@ -155,7 +221,12 @@ impl Member {
         }
         let Some((_, asked)) = self.request.take_if(|(open, _)| *open == request) else { return };
         match (asked, answer) {
-            (_, GroupAnswer::Failed(error)) => self.on_error(error),
+            (_, GroupAnswer::Failed(error)) => {
+                if error == ErrorCode::UnstableOffsetCommit {
+                    ctx.oracle.told_unstable();
+                }
+                self.on_error(error);
+            }
             (Asked::Join, GroupAnswer::Machine(Reply::Join(reply))) => {
                 if reply.error == ErrorCode::MemberIdRequired {
                     self.member_id = reply.member_id;
@@ -177,7 +248,13 @@ impl Member {
                 error => self.on_error(error),
             },
             (Asked::Heartbeat, GroupAnswer::Machine(Reply::Heartbeat(error))) => self.on_error(error),
+            (Asked::Probe(partition), GroupAnswer::Fetched(offset)) => {
+                ctx.oracle.told_offset(self.generation, partition, offset);
+            }
             (Asked::Fetch(partition), GroupAnswer::Fetched(offset)) => {
+                if self.conduct != Conduct::Commits {
+                    ctx.oracle.told_offset(self.generation, partition, offset);
+                }
                 if let State::Owning(positions) = &mut self.state {
                     positions.insert(partition, Some(offset.unwrap_or(0)));
                 }

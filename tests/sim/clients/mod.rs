@@ -3,6 +3,7 @@
 
 mod consumer;
 mod member;
+mod processor;
 mod producer;
 mod transactional;
 mod transactional_id;
@@ -15,7 +16,8 @@ use crate::context::{Context, Timer};
 use crate::message::{Address, Message, ProducedBatch, Transactional};
 
 use consumer::Consumer;
-use member::Member;
+use member::{Conduct, Member};
+use processor::Processor;
 use producer::Producer;
 use transactional_id::TransactionalId;
 
@@ -24,6 +26,7 @@ pub enum Client {
     Transactional(Box<TransactionalId>),
     Consumer(Consumer),
     Member(Member),
+    Processor(Box<Processor>),
 }
 
 /// Who made a batch: producer id, epoch, and the batch's first sequence number.
@@ -73,15 +76,18 @@ impl Client {
             add(ctx, &|address, partition, ctx| Client::Producer(Producer::new(address, partition, false, ctx)));
         }
         for _ in 0..swarm.transactional_producers {
-            add(ctx, &|address, _, ctx| Client::Transactional(Box::new(TransactionalId::new(address, ctx))));
+            add(ctx, &|address, _, ctx| Client::Transactional(Box::new(TransactionalId::new(address, false, ctx))));
         }
         for number in 0..swarm.consumers {
             // Where there are transactions, one of two readers asks for committed records alone.
-            let committed = swarm.transactional_producers > 0 && number == 0;
+            let committed = swarm.has_transactions() && number == 0;
             add(ctx, &|address, partition, _| Client::Consumer(Consumer::new(address, partition, committed)));
         }
         for _ in 0..swarm.group_members {
-            add(ctx, &|address, _, _| Client::Member(Member::new(address)));
+            match swarm.processes {
+                true => add(ctx, &|address, _, ctx| Client::Processor(Box::new(Processor::new(address, ctx)))),
+                false => add(ctx, &|address, _, _| Client::Member(Member::new(address, Conduct::Commits))),
+            }
         }
         clients
     }
@@ -94,6 +100,8 @@ impl Client {
             }
             (Client::Transactional(producer), Timer::Send) => producer.on_send(brokers, ctx),
             (Client::Transactional(producer), Timer::ClientTimeout { request }) => producer.on_timeout(request),
+            (Client::Processor(processor), Timer::Send) => processor.on_send(brokers, ctx),
+            (Client::Processor(processor), Timer::ClientTimeout { request }) => processor.on_timeout(request),
             (Client::Member(member), Timer::Send) => member.on_send(brokers, ctx),
             (Client::Member(member), Timer::ClientTimeout { request }) => member.on_timeout(request),
             (Client::Consumer(consumer), Timer::Send) => consumer.on_send(brokers, ctx),
@@ -112,6 +120,18 @@ impl Client {
             }
             (Client::Transactional(producer), Message::TransactionReply { request, answer }) => {
                 producer.on_answer(request, answer, brokers, ctx);
+            }
+            (Client::Processor(processor), Message::ProduceReply { request, error, base_offset }) => {
+                processor.on_produced(request, error, base_offset, brokers, ctx);
+            }
+            (Client::Processor(processor), Message::TransactionReply { request, answer }) => {
+                processor.on_answer(request, answer, brokers, ctx);
+            }
+            (Client::Processor(processor), Message::GroupReply { request, answer }) => {
+                processor.on_group_answer(request, answer, brokers, ctx);
+            }
+            (Client::Processor(processor), Message::ReadReply { request, error, bytes, aborted }) => {
+                processor.on_read(request, error, &bytes, &aborted, brokers, ctx);
             }
             (Client::Member(member), Message::GroupReply { request, answer }) => {
                 member.on_answer(request, answer, ctx);

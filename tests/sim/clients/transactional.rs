@@ -11,7 +11,7 @@ use ottla::transaction::{Producer, TransactionVersion};
 use super::{build, find_leader};
 use crate::broker::Broker;
 use crate::context::{Context, Timer};
-use crate::message::{Address, Message, ProducedBatch, Transactional};
+use crate::message::{Address, ConsumedOffset, GroupAnswer, GroupAsk, Input, Message, ProducedBatch, Transactional};
 
 /// How often a batch is sent before its transaction is given up.
 const ATTEMPTS_MAX: u32 = 12;
@@ -26,6 +26,11 @@ enum State {
     /// So many batches to send before the end.
     Sending {
         left: u64,
+    },
+    /// To commit how far it has read, before the end.
+    Consuming {
+        result: TransactionResult,
+        attempts: u32,
     },
     Ending(TransactionResult),
 }
@@ -49,10 +54,14 @@ pub struct TransactionalProducer {
     request: Option<u64>,
     /// A batch has an unknown outcome: version 1 needs another epoch after that.
     unknown: bool,
+    /// Its transactions begin when there is something to process.
+    processes: bool,
+    /// What its transaction has read.
+    input: Option<Rc<Input>>,
 }
 
 impl TransactionalProducer {
-    pub fn new(address: Address, ctx: &mut Context) -> Self {
+    pub fn new(address: Address, processes: bool, ctx: &mut Context) -> Self {
         let version = if ctx.random.per_mille(500) { TransactionVersion::V2 } else { TransactionVersion::V1 };
         Self {
             address,
@@ -67,6 +76,8 @@ impl TransactionalProducer {
             batch: None,
             request: None,
             unknown: false,
+            processes,
+            input: None,
         }
     }
 
@@ -87,7 +98,7 @@ impl TransactionalProducer {
 
     /// Does the next thing, unless it waits for an answer.
     pub fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
-        if self.awaits_a_batch() && !ctx.healing && ctx.random.per_mille(ctx.rates.impatience_per_mille) {
+        if self.awaits_an_append(ctx) && !ctx.healing && ctx.random.per_mille(ctx.rates.impatience_per_mille) {
             self.request = None;
             self.give_up();
         }
@@ -96,9 +107,11 @@ impl TransactionalProducer {
         }
     }
 
-    /// True while a batch is under way that its partition's leader may append.
-    fn awaits_a_batch(&self) -> bool {
-        self.request.is_some() && self.batch.as_ref().is_some_and(|(partition, ..)| self.added.contains(partition))
+    /// True while something is under way that its partition's leader may append.
+    fn awaits_an_append(&self, ctx: &Context) -> bool {
+        let consuming = Some(ctx.swarm.group_partition()).filter(|_| matches!(self.state, State::Consuming { .. }));
+        let partition = self.batch.as_ref().map(|(partition, ..)| *partition).or(consuming);
+        self.request.is_some() && partition.is_some_and(|partition| self.added.contains(&partition))
     }
 
     /// Another instance begins under the same id. What the last one has sent is on its way.
@@ -106,8 +119,22 @@ impl TransactionalProducer {
         self.state = State::Init { known };
         self.request = None;
         self.batch = None;
+        self.input = None;
         self.added.clear();
         self.unknown = false;
+    }
+
+    /// Begins a transaction that has read this.
+    pub fn process(&mut self, input: Input, brokers: &[Broker], ctx: &mut Context) {
+        self.input = Some(Rc::new(input));
+        self.begin(brokers, ctx);
+    }
+
+    fn begin(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        self.transaction = ctx.next_request();
+        let most = if self.processes { 2 } else { 4 };
+        self.state = State::Sending { left: ctx.random.between(1, most) };
+        self.go_on(brokers, ctx);
     }
 
     fn go_on(&mut self, brokers: &[Broker], ctx: &mut Context) {
@@ -116,16 +143,20 @@ impl TransactionalProducer {
                 let id = self.id;
                 self.ask(brokers, ctx, |request| Message::InitProducer { request, id, known });
             }
-            State::Idle if ctx.healing => {}
-            State::Idle => {
-                self.transaction = ctx.next_request();
-                self.state = State::Sending { left: ctx.random.between(1, 4) };
-                self.go_on(brokers, ctx);
-            }
+            State::Idle if ctx.healing || self.processes => {}
+            State::Idle => self.begin(brokers, ctx),
             State::Sending { left: 0 } => {
                 let commits = ctx.random.per_mille(700);
-                self.state = State::Ending(if commits { TransactionResult::Commit } else { TransactionResult::Abort });
+                let result = if commits { TransactionResult::Commit } else { TransactionResult::Abort };
+                self.state = match self.processes {
+                    true => State::Consuming { result, attempts: 0 },
+                    false => State::Ending(result),
+                };
                 self.go_on(brokers, ctx);
+            }
+            State::Consuming { result, attempts } => {
+                self.state = State::Consuming { result, attempts: attempts + 1 };
+                self.commit_offset(brokers, ctx);
             }
             State::Sending { .. } => self.send_batch(brokers, ctx),
             State::Ending(result) if self.added.is_empty() => self.ended(result, None),
@@ -159,22 +190,44 @@ impl TransactionalProducer {
             }
         };
         if self.version == TransactionVersion::V1 && !self.added.contains(&partition) {
-            let (id, version, expires) = (self.id, self.version, self.expires(ctx));
-            return self.ask(brokers, ctx, |request| Message::AddPartition {
-                request,
-                id,
-                producer,
-                partition,
-                version,
-                verify: false,
-                expires,
-            });
+            return self.add_partition(producer, partition, brokers, ctx);
         }
         self.added.insert(partition);
         if let Some((leader, _)) = find_leader(partition, brokers, ctx) {
             let request = self.begin_request(ctx);
             let message = Message::Produce { request, partition, batch, acks: -1 };
             ctx.send(self.address, Address::Broker(leader), message);
+        }
+    }
+
+    fn add_partition(&mut self, producer: Producer, partition: i32, brokers: &[Broker], ctx: &mut Context) {
+        let (id, version, expires) = (self.id, self.version, self.expires(ctx));
+        self.ask(brokers, ctx, |request| Message::AddPartition {
+            request,
+            id,
+            producer,
+            partition,
+            version,
+            verify: false,
+            expires,
+        });
+    }
+
+    /// Makes what it has read part of the transaction: with version 1 the group's partition is added first, as
+    /// AddOffsetsToTxn does it.
+    fn commit_offset(&mut self, brokers: &[Broker], ctx: &mut Context) {
+        let (Some(producer), Some(input)) = (self.producer, self.input.clone()) else { return };
+        let partition = ctx.swarm.group_partition();
+        if self.version == TransactionVersion::V1 && !self.added.contains(&partition) {
+            return self.add_partition(producer, partition, brokers, ctx);
+        }
+        self.added.insert(partition);
+        if let Some((leader, _)) = find_leader(partition, brokers, ctx) {
+            let of = Transactional { id: self.id, producer, version: self.version };
+            let (transaction, expires) = (self.transaction, self.expires(ctx));
+            let ask = GroupAsk::CommitInTransaction(ConsumedOffset { of, transaction, input, expires });
+            let request = self.begin_request(ctx);
+            ctx.send(self.address, Address::Broker(leader), Message::Group { request, ask });
         }
     }
 
@@ -240,6 +293,29 @@ impl TransactionalProducer {
         }
     }
 
+    /// The coordinator of the group has answered.
+    pub fn on_offset_answer(&mut self, request: u64, answer: &GroupAnswer, ctx: &mut Context) {
+        let State::Consuming { result, attempts } = self.state else { return };
+        if self.request.take_if(|open| *open == request).is_none() {
+            return;
+        }
+        match answer {
+            GroupAnswer::Committed => {
+                ctx.oracle.acknowledged_offset(self.transaction);
+                self.state = State::Ending(result);
+            }
+            GroupAnswer::Failed(
+                ErrorCode::InvalidProducerEpoch
+                | ErrorCode::ProducerFenced
+                | ErrorCode::InvalidTxnState
+                | ErrorCode::InvalidProducerIdMapping,
+            ) => self.begin_anew(None),
+            GroupAnswer::Failed(error) if is_retriable(*error) && attempts < ATTEMPTS_MAX => {}
+            // Another member owns the partition by now, or nobody knows.
+            _ => self.give_up(),
+        }
+    }
+
     fn give_up(&mut self) {
         self.batch = None;
         self.unknown = true;
@@ -262,6 +338,9 @@ impl TransactionalProducer {
                 let partition = self.batch.as_ref().map(|(partition, ..)| *partition);
                 self.added.extend(partition);
             }
+            (State::Consuming { .. }, Ok(_)) => {
+                self.added.insert(ctx.swarm.group_partition());
+            }
             (State::Ending(result), Ok(producer)) => {
                 ctx.oracle.told_end(self.transaction, result);
                 ctx.oracle.goes_on(producer);
@@ -269,15 +348,17 @@ impl TransactionalProducer {
             }
             (State::Idle, _) => {}
             (_, Err(error)) if is_retriable(error) => {}
-            (State::Init { known: Some(_) } | State::Sending { .. } | State::Ending(_), Err(_)) => {
-                self.begin_anew(None)
-            }
+            (
+                State::Init { known: Some(_) } | State::Sending { .. } | State::Consuming { .. } | State::Ending(_),
+                Err(_),
+            ) => self.begin_anew(None),
             (State::Init { known: None }, Err(_)) => {}
         }
     }
 
     fn ended(&mut self, result: TransactionResult, producer: Option<Producer>) {
         self.added.clear();
+        self.input = None;
         self.state = State::Idle;
         match self.version {
             TransactionVersion::V2 => {

@@ -8,18 +8,26 @@ use super::send_interval;
 use super::transactional::TransactionalProducer;
 use crate::broker::Broker;
 use crate::context::{Context, Timer, count};
-use crate::message::Address;
+use crate::message::{Address, GroupAnswer, Input};
 
 pub struct TransactionalId {
     address: Address,
     current: TransactionalProducer,
     /// Was replaced, and goes on until somebody fences it.
     zombie: Option<TransactionalProducer>,
+    /// How often it was replaced.
+    pub deaths: u64,
 }
 
 impl TransactionalId {
-    pub fn new(address: Address, ctx: &mut Context) -> Self {
-        Self { address, current: TransactionalProducer::new(address, ctx), zombie: None }
+    /// With `processes` its transactions begin with [`TransactionalId::process`] alone.
+    pub fn new(address: Address, processes: bool, ctx: &mut Context) -> Self {
+        Self { address, current: TransactionalProducer::new(address, processes, ctx), zombie: None, deaths: 0 }
+    }
+
+    /// Begins a transaction that has read this.
+    pub fn process(&mut self, input: Input, brokers: &[Broker], ctx: &mut Context) {
+        self.current.process(input, brokers, ctx);
     }
 
     /// True when it has nothing in flight and no transaction.
@@ -33,7 +41,7 @@ impl TransactionalId {
         self.look(brokers, ctx);
     }
 
-    fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
+    pub fn look(&mut self, brokers: &[Broker], ctx: &mut Context) {
         // The end of a transaction is where a death matters most.
         let deadly = if self.current.is_ending() { 20 } else { 1 };
         if !ctx.healing && ctx.random.per_mille(deadly * ctx.rates.client_death_per_mille) {
@@ -50,6 +58,7 @@ impl TransactionalId {
             self.zombie = Some(self.current.clone());
         }
         self.current.begin_anew(None);
+        self.deaths += 1;
     }
 
     fn instances(&mut self) -> impl Iterator<Item = &mut TransactionalProducer> {
@@ -79,6 +88,13 @@ impl TransactionalId {
     ) {
         self.instances().for_each(|instance| instance.on_answer(request, answer, ctx));
         if answer.is_ok() {
+            self.look(brokers, ctx);
+        }
+    }
+
+    pub fn on_offset_answer(&mut self, request: u64, answer: &GroupAnswer, brokers: &[Broker], ctx: &mut Context) {
+        self.instances().for_each(|instance| instance.on_offset_answer(request, answer, ctx));
+        if *answer == GroupAnswer::Committed {
             self.look(brokers, ctx);
         }
     }

@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use ottla::log::LogError;
-use ottla::model::{ErrorCode, LeaderEpoch, Offset};
-use ottla::record::{Batches, Records};
+use ottla::model::{ErrorCode, LeaderEpoch, Offset, ProducerId};
+use ottla::record::{Batches, EndTransactionMarker, Records, TransactionResult};
 
 use crate::replica::Replica;
 
@@ -15,8 +15,13 @@ const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What a partition's records add up to.
 pub trait Machine: Default {
-    /// Takes over what a record says; without a value it is a tombstone.
-    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>);
+    /// Takes over what a record says; without a value it is a tombstone. With a producer it belongs to a transaction.
+    fn replay(&mut self, producer_id: Option<ProducerId>, key: &Bytes, value: Option<&Bytes>);
+
+    /// A producer's transaction has ended.
+    fn end_transaction(&mut self, _: ProducerId, result: TransactionResult) {
+        unreachable!("nothing is written here in transactions that could end with {result:?}");
+    }
 }
 
 enum Slot<M> {
@@ -93,10 +98,16 @@ fn replay<M: Machine>(bytes: &[u8], machine: &mut M) {
     for batch in Batches::new(bytes).flatten() {
         let header = &batch.header;
         let plain = batch.plain_records(BATCH_BYTES_MAX).expect("what was appended can be read");
+        let producer_id = header.is_transactional().then_some(header.producer_id);
         for record in Records::new(header, &plain).flatten() {
+            if header.is_control() {
+                let marker = EndTransactionMarker::from_record(&record).expect("markers are the only such records");
+                machine.end_transaction(header.producer_id, marker.result);
+                continue;
+            }
             let key = Bytes::copy_from_slice(record.key.unwrap_or_default());
             let value = record.value.map(Bytes::copy_from_slice);
-            machine.replay(&key, value.as_ref());
+            machine.replay(producer_id, &key, value.as_ref());
         }
     }
 }

@@ -31,7 +31,7 @@ pub type EventOf<'a> = &'a dyn Fn(Option<ProducerId>) -> Event;
 pub struct Transactions(BTreeMap<String, Transaction>);
 
 impl Machine for Transactions {
-    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>) {
+    fn replay(&mut self, _: Option<ProducerId>, key: &Bytes, value: Option<&Bytes>) {
         let (id, record) = transaction_state_topic::decode(key, value).expect("a coordinator wrote it");
         self.take(id, record);
     }
@@ -211,7 +211,7 @@ impl Coordinator {
         let bytes: Bytes = transaction_state_topic::batch(id, record.as_ref(), me.wall);
         let Some(leader_epoch) = self.host.leader_epoch else { return Ok(Err(ErrorCode::NotCoordinator)) };
         record.iter().for_each(|record| ctx.oracle.transaction_record(&bytes, id, record));
-        let appended = replica.append_internal(bytes, leader_epoch, me, ctx);
+        let appended = replica.append_internal(bytes, None, leader_epoch, me, ctx);
         if appended.is_err() {
             self.host.reload(replica);
         }

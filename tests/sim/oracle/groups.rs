@@ -1,24 +1,32 @@
 //! Consumer groups: who owns what in which generation, and what has become of commits.
 
 use ottla::group::GroupRecord;
+use ottla::record::TransactionResult;
 
+use super::offsets::Consumed;
 use super::*;
 
 /// What one batch of the group's partition says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Said {
+pub(super) enum Said {
     Generation(i32),
-    Commit { generation: i32, partition: i32, offset: Offset },
+    Commit {
+        generation: i32,
+        partition: i32,
+        offset: Offset,
+    },
+    /// Of a transaction, so that it counts once that is committed.
+    Consumed(Consumed),
 }
 
 /// The oracle's books about groups.
 #[derive(Default)]
 pub struct Groups {
-    said: HashMap<u32, Said>,
+    pub(super) said: HashMap<u32, Said>,
     /// Who was told that it owns a partition in a generation: the client, by generation and partition.
     owners: HashMap<(i32, i32), usize>,
     /// The newest generation whose record is committed.
-    generation: i32,
+    pub(super) generation: i32,
     /// Commits whose records are committed.
     committed: std::collections::HashSet<(i32, i32, Offset)>,
 }
@@ -43,7 +51,8 @@ impl Oracle {
     pub(super) fn commit_group_entry(&mut self, entry: Entry) {
         match self.groups.said.get(&entry.crc).copied() {
             None => {}
-            Some(Said::Generation(generation)) => self.groups.generation = generation,
+            Some(Said::Generation(generation)) => self.begin_generation(generation),
+            Some(Said::Consumed(consumed)) => self.commit_consumed(consumed),
             Some(Said::Commit { generation, partition, offset }) => {
                 let current = self.groups.generation;
                 self.groups.committed.insert((generation, partition, offset));
@@ -68,27 +77,40 @@ impl Oracle {
         );
     }
 
-    /// A coordinator has found this offset for a partition: the last that its log says up to `written` (C1, C4).
+    /// A coordinator has found this offset for a partition, and whether an open transaction may change it: what its log
+    /// says up to `written` (C1, C4).
     pub fn offset_found(
         &mut self,
         node: usize,
         group_partition: i32,
         written: Offset,
         partition: i32,
-        found: Option<Offset>,
+        found: (Option<Offset>, bool),
     ) {
         let entries = &self.shadows[node][group_partition as usize].entries;
-        let mut commits =
-            entries.iter().take(written as usize).filter_map(|entry| match self.groups.said.get(&entry.crc) {
-                Some(Said::Commit { partition: of, offset, .. }) if *of == partition => Some(*offset),
-                _ => None,
-            });
-        let last = commits.next_back();
+        let (mut last, mut open) = (None, BTreeMap::new());
+        for entry in &entries[..entries.len().min(written as usize)] {
+            match self.groups.said.get(&entry.crc) {
+                Some(Said::Commit { partition: of, offset, .. }) if *of == partition => last = Some(*offset),
+                Some(Said::Consumed(consumed)) if consumed.partition == partition => {
+                    open.insert(consumed.producer.id.0, consumed.to);
+                }
+                Some(_) => {}
+                None => {
+                    let marker = self.transactions.marker(entry.crc);
+                    let ended = marker.and_then(|(producer_id, result)| Some((open.remove(&producer_id)?, result)));
+                    if let Some((offset, TransactionResult::Commit)) = ended {
+                        last = Some(offset);
+                    }
+                }
+            }
+        }
+        let said = (last, !open.is_empty());
         check!(
             self,
             "C4",
-            found == last,
-            "broker {} finds {found:?} committed for {partition}, but its log says {last:?}",
+            found == said,
+            "broker {} finds {found:?} for {partition}, but its log says {said:?} (the offset, and whether a transaction may change it)",
             node + 1
         );
     }

@@ -17,6 +17,7 @@ use ottla::rpc::metadata::{
 use crate::quorum::{broker_id, node_of};
 use crate::swarm::Swarm;
 use groups::Groups;
+use offsets::Offsets;
 use transactions::Transactions;
 
 /// `check!(self, "A5", condition, "what {}", went_wrong)` counts the check and keeps the first failure.
@@ -33,6 +34,7 @@ macro_rules! check {
 mod clients;
 mod groups;
 mod metadata;
+mod offsets;
 mod replicas;
 mod transactions;
 
@@ -58,7 +60,7 @@ pub struct Violation {
 }
 
 /// The checks, by the invariants' names. Each must have been made in a run of many seeds.
-pub const CHECKS: [(&str, &str); 34] = [
+pub const CHECKS: [(&str, &str); 37] = [
     ("A1", "an acknowledged record is committed where it was acknowledged"),
     ("A2", "one value per committed offset, in the leader's log and for every reader"),
     ("A3", "one content per offset and leader epoch, above the high watermark too"),
@@ -80,6 +82,12 @@ pub const CHECKS: [(&str, &str); 34] = [
     ("B1", "each sequence number of a producer once, without a gap"),
     ("B2", "readers of committed records see no aborted or open transaction, and all of the committed ones"),
     ("B3", "a transaction ends the same way everywhere, and as its producer was told"),
+    (
+        "B2/C1",
+        "a member is told the offset of a committed transaction, the last one before its generation or a later one",
+    ),
+    ("B3/C1", "each committed transaction has consumed what the one before it left, and moves the group's offset"),
+    ("C2/B3", "offsets in transactions of the current generation alone"),
     ("B4", "no record of a transaction behind its end"),
     ("B5", "once healed, no transaction stays open"),
     ("B6", "nothing of a producer's earlier epoch after a later one has begun"),
@@ -142,6 +150,9 @@ pub struct Oracle {
     epochs: HashMap<(i64, i32), i16>,
     transactions: Transactions,
     groups: Groups,
+    offsets: Offsets,
+    /// The partition that keeps what the coordinator of the group knows.
+    group_partition: i32,
     highest_acked: Vec<Offset>,
     pub records_acked: u64,
     image: ClusterImage,
@@ -182,6 +193,8 @@ impl Oracle {
             epochs: HashMap::new(),
             transactions: Transactions::default(),
             groups: Groups::default(),
+            offsets: Offsets::default(),
+            group_partition: swarm.group_partition(),
             highest_acked: vec![-1; partitions],
             records_acked: 0,
             image: ClusterImage::default(),

@@ -49,6 +49,13 @@ pub struct Transactions {
     pub aborted: u64,
 }
 
+impl Transactions {
+    /// The producer id and the result that a marker says, if the batch is one.
+    pub(super) fn marker(&self, crc: u32) -> Option<(i64, TransactionResult)> {
+        self.markers.get(&crc).map(|marker| (marker.producer_id, marker.result))
+    }
+}
+
 impl Oracle {
     /// A batch belongs to a transaction.
     pub fn in_transaction(&mut self, crc: u32, transaction: u64) {
@@ -142,8 +149,7 @@ impl Oracle {
         if let Some((id, producer, state)) = self.transactions.states.get(&entry.crc).cloned() {
             return self.commit_state(id, producer, state);
         }
-        let Some(&transaction) = self.transactions.of_batch.get(&entry.crc) else { return };
-        let Some(&Produced { producer: (id, epoch, _), .. }) = self.produced.get(&entry.crc) else { return };
+        let Some((transaction, id, epoch)) = self.written_in(entry.crc) else { return };
         let books = &mut self.transactions;
         books.open.entry((partition, id)).or_default().insert(transaction);
         books.undecided.entry((partition, id)).or_default().push(offset);
@@ -158,8 +164,20 @@ impl Oracle {
         );
     }
 
+    /// The transaction that a batch belongs to, with the id and epoch of its producer.
+    fn written_in(&self, crc: u32) -> Option<(u64, i64, i16)> {
+        if let Some(consumed) = self.consumed_in(crc) {
+            return Some((consumed.transaction, consumed.producer.id.0, consumed.producer.epoch.0));
+        }
+        let (id, epoch, _) = self.produced.get(&crc)?.producer;
+        Some((*self.transactions.of_batch.get(&crc)?, id, epoch))
+    }
+
     fn commit_marker(&mut self, partition: i32, offset: Offset, marker: Marker) {
         let Marker { producer_id, result } = marker;
+        if partition == self.group_partition {
+            self.end_consumed(producer_id, result);
+        }
         let books = &mut self.transactions;
         for at in books.undecided.remove(&(partition, producer_id)).unwrap_or_default() {
             books.ends.insert((partition, at), result);
@@ -187,6 +205,11 @@ impl Oracle {
                 "transaction {transaction} ends with {result:?} at {partition}:{offset}, but with {outcome:?} elsewhere, and its producer was told {told:?}"
             );
         }
+    }
+
+    /// How its producer was told that a transaction ended, if it was.
+    pub(super) fn told(&self, transaction: u64) -> Option<TransactionResult> {
+        self.transactions.told.get(&transaction).copied()
     }
 
     /// A reader of committed records was given `entries`, and goes on at `next`.

@@ -50,6 +50,7 @@ impl Replica {
     pub fn append_internal(
         &mut self,
         records: Bytes,
+        guard: Option<VerificationGuard>,
         leader_epoch: LeaderEpoch,
         me: &Me,
         ctx: &mut Context,
@@ -58,7 +59,7 @@ impl Replica {
         let valid = record::validate(records, &rules, me.wall).expect("a coordinator's batch is valid");
         ctx.oracle.internal(self.partition, &valid.header);
         let append = |log: &mut PartitionLog<SimDisk>, leader_epoch| {
-            log.append_as_leader(&valid.batch, &valid.header, leader_epoch, None, me.wall)
+            log.append_as_leader(&valid.batch, &valid.header, leader_epoch, guard, me.wall)
         };
         Ok(self.append_with(-1, Some(leader_epoch), append, me, ctx)?.map(|place| place.end))
     }
@@ -75,17 +76,30 @@ impl Replica {
         me: &Me,
         ctx: &mut Context,
     ) -> Result<(), LogError> {
+        match self.append_marker(producer, marker, version, None, me, ctx)? {
+            Ok(end) => self.wait(Waiter::Coordinator(from), request, end, me, ctx),
+            Err(error) => ctx.send(me.address(), from, Message::MarkerReply { request, error }),
+        }
+        Ok(())
+    }
+
+    /// The same without an answer: where the marker ends.
+    pub fn append_marker(
+        &mut self,
+        producer: Producer,
+        marker: EndTransactionMarker,
+        version: TransactionVersion,
+        decided_in: Option<LeaderEpoch>,
+        me: &Me,
+        ctx: &mut Context,
+    ) -> Result<Result<Offset, ErrorCode>, LogError> {
         let bytes = marker.batch(me.wall.0, producer.id, producer.epoch);
         let header = BatchHeader::parse(&bytes).expect("a marker is a batch");
         ctx.oracle.marker(self.partition, &header, marker.result);
         let append = |log: &mut PartitionLog<SimDisk>, leader_epoch| {
             log.append_marker(marker, (producer.id, producer.epoch), version.level(), leader_epoch, me.wall)
         };
-        match self.append_with(-1, None, append, me, ctx)? {
-            Ok(place) => self.wait(Waiter::Coordinator(from), request, place.end, me, ctx),
-            Err(error) => ctx.send(me.address(), from, Message::MarkerReply { request, error }),
-        }
-        Ok(())
+        Ok(self.append_with(-1, decided_in, append, me, ctx)?.map(|place| place.end))
     }
 
     /// To be called before the coordinator is asked about a producer's transaction.

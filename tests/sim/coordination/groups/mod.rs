@@ -3,6 +3,8 @@
 //! It does what `coordinator/groups.rs` does: append what the machine decides, tell it when that is committed, and give
 //! answers that depend on a record once the record is committed.
 
+mod offsets;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -12,11 +14,13 @@ use ottla::group::{
     AppendId, Circumstances, ConsumerSettings, Effect, Event, Group, GroupConfig, GroupRecord, Heartbeat, JoinGroup,
     Now, OffsetCommit, OffsetCommitPartition, Protocol, Reply, SyncGroup, Token, Topics,
 };
-use ottla::log::LogError;
-use ottla::model::{ErrorCode, Offset, TopicId, Uuid};
+use ottla::log::{LogError, VerificationGuard};
+use ottla::model::{ErrorCode, Offset, ProducerId, TopicId, Uuid};
+use ottla::record::{BatchBuilder, EndTransactionMarker, NO_SEQUENCE, TransactionResult};
+use ottla::transaction::{Producer, TransactionVersion};
 
 use crate::context::{Context, Timer};
-use crate::message::{Address, GroupAnswer, GroupAsk, Message};
+use crate::message::{Address, ConsumedOffset, GroupAnswer, GroupAsk, Message};
 use crate::quorum::TOPIC;
 use crate::replica::{Me, Replica};
 
@@ -56,10 +60,18 @@ impl Topics for NoTopics {
 pub struct Groups(BTreeMap<String, Group>);
 
 impl Machine for Groups {
-    fn replay(&mut self, key: &Bytes, value: Option<&Bytes>) {
+    fn replay(&mut self, producer_id: Option<ProducerId>, key: &Bytes, value: Option<&Bytes>) {
         let decoded = offsets_topic::decode(key, value).expect("a coordinator wrote it");
         let (id, record) = decoded.expect("a record of a group");
-        self.0.entry(id).or_default().replay(record);
+        let group = self.0.entry(id).or_default();
+        match producer_id {
+            Some(producer_id) => group.replay_pending(producer_id, record),
+            None => group.replay(record),
+        }
+    }
+
+    fn end_transaction(&mut self, producer_id: ProducerId, result: TransactionResult) {
+        self.0.values_mut().for_each(|group| group.end_transaction(producer_id, result));
     }
 }
 
@@ -69,7 +81,13 @@ type Asker = (Address, u64);
 struct Waiting {
     committed: Offset,
     asker: Asker,
-    answer: GroupAnswer,
+    answer: Answer,
+}
+
+enum Answer {
+    Group(GroupAnswer),
+    /// To the coordinator of transactions: the marker is written.
+    Marked,
 }
 
 /// Records of which the machine will hear.
@@ -124,7 +142,12 @@ impl GroupCoordinator {
             std::mem::take(&mut self.waiting).into_iter().partition(|waiting| waiting.committed <= high_watermark);
         self.waiting = waiting;
         let done: Vec<Waiting> = done;
-        done.into_iter().for_each(|waiting| answer(me, waiting.asker, waiting.answer, ctx));
+        for Waiting { asker, answer: given, .. } in done {
+            match given {
+                Answer::Group(given) => answer(me, asker, given, ctx),
+                Answer::Marked => answer_marker(me, asker, ErrorCode::None, ctx),
+            }
+        }
         Ok(())
     }
 
@@ -147,10 +170,20 @@ impl GroupCoordinator {
     /// Whoever waits is told to look for another coordinator.
     fn forget(&mut self, error: ErrorCode, me: &Me, ctx: &mut Context) {
         self.appending.clear();
-        let parked = std::mem::take(&mut self.parked).into_values();
-        let waiting = std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.asker);
-        let askers: Vec<Asker> = parked.chain(waiting).collect();
-        askers.into_iter().for_each(|asker| answer(me, asker, GroupAnswer::Failed(error), ctx));
+        for asker in std::mem::take(&mut self.parked).into_values() {
+            answer(me, asker, GroupAnswer::Failed(error), ctx);
+        }
+        for Waiting { asker, answer: given, .. } in std::mem::take(&mut self.waiting) {
+            match given {
+                Answer::Group(_) => answer(me, asker, GroupAnswer::Failed(error), ctx),
+                Answer::Marked => answer_marker(me, asker, error, ctx),
+            }
+        }
+    }
+
+    /// An error says why the group cannot be served here.
+    pub fn check_served(&mut self) -> Result<(), ErrorCode> {
+        self.host.machine().map(|_| ())
     }
 
     /// Time passes.
@@ -179,6 +212,7 @@ impl GroupCoordinator {
             GroupAsk::Commit { member_id, generation, partition, offset } => {
                 return self.commit(asker, (member_id, generation), (partition, offset), replica, me, ctx);
             }
+            GroupAsk::CommitInTransaction(_) => unreachable!("the coordinator of its transaction is asked first"),
             GroupAsk::Fetch { partition } => {
                 self.fetch(asker, partition, me, ctx);
                 return Ok(());
@@ -279,75 +313,29 @@ impl GroupCoordinator {
         let Some(leader_epoch) = self.host.leader_epoch else { return Ok(Err(ErrorCode::NotCoordinator)) };
         let bytes = offsets_topic::batch(GROUP, records, me.wall);
         ctx.oracle.group_records(&bytes, records);
-        let appended = replica.append_internal(bytes, leader_epoch, me, ctx);
-        if !matches!(appended, Ok(Ok(_) | Err(ErrorCode::NotEnoughReplicas))) {
-            self.host.reload(replica);
-            self.forget(ErrorCode::CoordinatorNotAvailable, me, ctx);
-        }
-        let appended = appended?;
-        if let Ok(next_offset) = &appended {
-            self.host.written = *next_offset;
-        }
+        let appended = replica.append_internal(bytes, None, leader_epoch, me, ctx);
+        let appended = self.note(appended, replica, me, ctx)?;
         Ok(appended.map_err(|_| ErrorCode::CoordinatorNotAvailable))
     }
 
-    fn commit(
+    /// Where the machine is in the log. When nobody knows whether something was appended, everything is read again.
+    fn note(
         &mut self,
-        asker: Asker,
-        (member_id, generation): (String, i32),
-        (partition, offset): (i32, Offset),
-        replica: &mut Replica,
+        appended: Result<Result<Offset, ErrorCode>, LogError>,
+        replica: &Replica,
         me: &Me,
         ctx: &mut Context,
-    ) -> Result<(), LogError> {
-        let request = OffsetCommit {
-            member_id,
-            group_instance_id: None,
-            generation,
-            knows_member_epochs: false,
-            retention_time_ms: None,
-            partitions: vec![OffsetCommitPartition {
-                topic: Arc::from(TOPIC),
-                topic_id: TopicId(Uuid([9; 16])),
-                partition,
-                offset,
-                leader_epoch: -1,
-                // The generation comes along so that the oracle knows it.
-                metadata: Some(generation.to_string()),
-            }],
-        };
-        let config = self.config.clone();
-        let decided = self.host.machine().and_then(|groups| {
-            let group = groups.0.get_mut(GROUP).ok_or(ErrorCode::UnknownMemberId)?;
-            group.commit_offsets(&request, &config, now(me))
-        });
-        let decision = match decided {
-            Ok(decision) => decision,
-            Err(error) => {
-                answer(me, asker, GroupAnswer::Failed(error), ctx);
-                return Ok(());
+    ) -> Result<Result<Offset, ErrorCode>, LogError> {
+        match &appended {
+            Ok(Ok(next_offset)) => self.host.written = *next_offset,
+            Err(_) | Ok(Err(ErrorCode::NotLeaderOrFollower)) => {
+                self.host.reload(replica);
+                self.forget(ErrorCode::CoordinatorNotAvailable, me, ctx);
             }
-        };
-        if let Err(error) = self.append(&decision.records, replica, me, ctx)? {
-            answer(me, asker, GroupAnswer::Failed(error), ctx);
-            return Ok(());
+            // Refused before anything was written.
+            Ok(Err(_)) => {}
         }
-        if let Ok(groups) = self.host.machine() {
-            let group = groups.0.entry(GROUP.to_owned()).or_default();
-            decision.records.into_iter().for_each(|record| group.replay(record));
-        }
-        self.waiting.push(Waiting { committed: self.host.written, asker, answer: GroupAnswer::Committed });
-        Ok(())
-    }
-
-    fn fetch(&mut self, asker: Asker, partition: i32, me: &Me, ctx: &mut Context) {
-        let written = self.host.written;
-        let Ok(groups) = self.host.machine() else { return };
-        let group = groups.0.get(GROUP);
-        let found = group.and_then(|group| group.offsets().get(TOPIC, TopicId(Uuid([9; 16])), partition));
-        let offset = found.map(|found| found.offset);
-        ctx.oracle.offset_found(me.node, self.host.partition, written, partition, offset);
-        self.waiting.push(Waiting { committed: written, asker, answer: GroupAnswer::Fetched(offset) });
+        appended
     }
 }
 
@@ -366,4 +354,8 @@ fn show(reply: &Reply) -> String {
 
 fn answer(me: &Me, (to, request): Asker, answer: GroupAnswer, ctx: &mut Context) {
     ctx.send(me.address(), to, Message::GroupReply { request, answer });
+}
+
+fn answer_marker(me: &Me, (to, request): Asker, error: ErrorCode, ctx: &mut Context) {
+    ctx.send(me.address(), to, Message::MarkerReply { request, error });
 }
