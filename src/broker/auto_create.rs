@@ -1,7 +1,8 @@
 //! Creates topics that clients name for the first time.
 //!
 //! Requests for the same topic share one creation, and what is asked for within a few milliseconds goes to the
-//! controllers as one command: a thousand clients that start together cost one round.
+//! controllers as one command: a thousand clients that start together cost one round. Only clients with a limit on the
+//! partitions they create (KIP-599) have commands of their own, within what is left to whoever asked first.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::model::ErrorCode;
 use crate::partition::Replicas;
 use crate::rpc::metadata::{CreatableTopic, CreateTopics, metadata_command, metadata_reply};
 
+use super::quotas::{has_mutation_quota, mutation_quota};
 use super::submit::{CONTROLLER_TIMEOUT, submit};
 
 /// How long a round waits for more names.
@@ -25,6 +27,8 @@ const QUEUE_MAX: usize = 10_000;
 
 struct Wanted {
     topic: CreatableTopic,
+    /// Who asked.
+    client_id: String,
     done: oneshot::Sender<ErrorCode>,
 }
 
@@ -49,8 +53,8 @@ impl AutoCreate {
     }
 
     /// Creates a topic with the cluster's default number of partitions and replicas, and waits until this broker
-    /// has applied it. A topic that exists already is no error.
-    pub async fn create(&self, name: &str) -> ErrorCode {
+    /// has applied it. A topic that exists already is no error, and one that is too much for the client does not exist.
+    pub async fn create(&self, name: &str, client_id: Option<&str>) -> ErrorCode {
         let topic = CreatableTopic {
             name: name.to_owned(),
             num_partitions: -1,
@@ -58,7 +62,7 @@ impl AutoCreate {
             ..CreatableTopic::default()
         };
         let (done, created) = oneshot::channel();
-        if self.queue.send(Wanted { topic, done }).await.is_err() {
+        if self.queue.send(Wanted { topic, client_id: client_id.unwrap_or_default().to_owned(), done }).await.is_err() {
             return ErrorCode::UnknownTopicOrPartition;
         }
         created.await.unwrap_or(ErrorCode::UnknownTopicOrPartition)
@@ -70,17 +74,22 @@ async fn run(mut queue: mpsc::Receiver<Wanted>, controller: ControllerCalls, rep
     while let Some(first) = queue.recv().await {
         tokio::time::sleep(BATCH_WAIT).await;
         let mut waiting: BTreeMap<String, Vec<oneshot::Sender<ErrorCode>>> = BTreeMap::new();
-        let mut topics = Vec::new();
+        let image = replicas.image();
+        // By the client that is limited, `None` for all others.
+        let mut topics: BTreeMap<Option<String>, Vec<CreatableTopic>> = BTreeMap::new();
         let mut next = Some(first);
-        while let Some(Wanted { topic, done }) = next {
+        while let Some(Wanted { topic, client_id, done }) = next {
             let others = waiting.entry(topic.name.clone()).or_default();
             if others.is_empty() {
-                topics.push(topic);
+                let limited = Some(client_id).filter(|client_id| has_mutation_quota(&image, client_id));
+                topics.entry(limited).or_default().push(topic);
             }
             others.push(done);
-            next = if topics.len() < BATCH_TOPICS_MAX { queue.try_recv().ok() } else { None };
+            next = if waiting.len() < BATCH_TOPICS_MAX { queue.try_recv().ok() } else { None };
         }
-        let results = create(topics, &controller, &replicas).await;
+        let creations = topics.into_iter().map(|(limited, topics)| create(topics, limited, &controller, &replicas));
+        let results: BTreeMap<String, ErrorCode> =
+            futures::future::join_all(creations).await.into_iter().flatten().collect();
         let lacked_brokers = lacks_brokers;
         lacks_brokers = results.values().any(|result| *result == ErrorCode::LeaderNotAvailable);
         if lacks_brokers && !lacked_brokers {
@@ -100,11 +109,13 @@ async fn run(mut queue: mpsc::Receiver<Wanted>, controller: ControllerCalls, rep
 
 async fn create(
     topics: Vec<CreatableTopic>,
+    limited: Option<String>,
     controller: &ControllerCalls,
     replicas: &Replicas,
 ) -> BTreeMap<String, ErrorCode> {
     let names: Vec<String> = topics.iter().map(|topic| topic.name.clone()).collect();
-    let command = metadata_command::Kind::CreateTopics(CreateTopics { topics, ..CreateTopics::default() });
+    let quota = limited.map(|client_id| mutation_quota(Some(&client_id), true));
+    let command = metadata_command::Kind::CreateTopics(CreateTopics { topics, quota, ..CreateTopics::default() });
     match submit(controller, replicas, command, CONTROLLER_TIMEOUT).await {
         Ok(reply) => match reply.kind {
             Some(metadata_reply::Kind::CreateTopics(reply)) => {
@@ -125,6 +136,8 @@ fn outcome(code: i32) -> ErrorCode {
         ErrorCode::TopicAlreadyExists => ErrorCode::None,
         // A cluster that is starting up: the others will be there in a moment, so the client asks again.
         ErrorCode::InvalidReplicationFactor => ErrorCode::LeaderNotAvailable,
+        // As in Kafka; clients ask again.
+        ErrorCode::ThrottlingQuotaExceeded => ErrorCode::UnknownTopicOrPartition,
         other => other,
     }
 }

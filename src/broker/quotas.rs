@@ -1,7 +1,7 @@
 //! Limits on what clients send, fetch and ask for, by user, client id and address.
 //!
 //! Who goes too fast is answered at once, told how long to wait, and not read from until then (KIP-219). Rates are
-//! measured per broker. A limit for a user is shared by all of the user's clients on this broker, one for a client id by
+//! measured per broker, but for that of created and deleted partitions, which the active controller counts. A limit for a user is shared by all of the user's clients on this broker, one for a client id by
 //! all clients of that name, one for both by those of that user and name.
 
 use std::collections::HashMap;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::metadata::{ClusterImage, QuotaShare};
 use crate::model::Monotonic;
 use crate::quota::{QuotaWindows, SampledRate};
+use crate::rpc::metadata::{MutationQuota, MutationsSpent};
 
 /// The principal of connections that have not authenticated.
 const ANONYMOUS: &str = "ANONYMOUS";
@@ -108,6 +109,18 @@ impl ClientQuotas {
     }
 }
 
+/// Whose limit it counts against that a request creates or deletes partitions: the controllers count it, for the whole
+/// cluster. `strict` says that the client understands THROTTLING_QUOTA_EXCEEDED.
+pub fn mutation_quota(client_id: Option<&str>, strict: bool) -> MutationQuota {
+    let client_id = client_id.unwrap_or_default().to_owned();
+    MutationQuota { user: ANONYMOUS.to_owned(), client_id, strict, ..MutationQuota::default() }
+}
+
+/// Whether there is such a limit for the client.
+pub fn has_mutation_quota(image: &ClusterImage, client_id: &str) -> bool {
+    image.mutation_quota(ANONYMOUS, client_id).is_some()
+}
+
 /// How long the client of one request has to wait, as found on the way.
 #[derive(Clone, Debug, Default)]
 pub struct Throttle(Arc<AtomicU64>);
@@ -116,6 +129,11 @@ impl Throttle {
     /// At least so many milliseconds.
     pub fn raise(&self, wait_ms: u64) {
         self.0.fetch_max(wait_ms, Ordering::Relaxed);
+    }
+
+    /// At least as long as the controllers say.
+    pub fn raise_for(&self, spent: Option<&MutationsSpent>) {
+        self.raise(spent.and_then(|spent| u64::try_from(spent.throttle_time_ms).ok()).unwrap_or(0));
     }
 
     /// As `throttle_time_ms` says it.

@@ -29,7 +29,11 @@ impl Spent {
     /// Handles it, and tells how long nothing is to be read from the client afterwards. Time in which the request only
     /// waits does not count.
     pub async fn measure<T>(self, context: &Context, handled: impl Future<Output = T>) -> (T, Duration) {
-        let Some(client_id) = self.client_id else { return (handled.await, Duration::ZERO) };
+        let Some(client_id) = self.client_id else {
+            let outcome = handled.await;
+            // The controllers may know of a limit before this broker does.
+            return (outcome, self.throttle.pause());
+        };
         let mut handled = pin!(handled);
         let mut spent = Duration::ZERO;
         let outcome = poll_fn(|cx| {

@@ -23,6 +23,10 @@ pub struct ControllerConfig {
     pub broker_session_timeout: Duration,
     /// `ottla.broker.session.grace.ms`: so long a broker whose control stream broke may take to come back.
     pub broker_session_grace: Duration,
+    /// `controller.quota.window.num`.
+    pub mutation_quota_window_num: usize,
+    /// `controller.quota.window.size.seconds`.
+    pub mutation_quota_window_size: Duration,
     /// `None` when `auto.leader.rebalance.enable` is false.
     pub leader_rebalance: Option<LeaderRebalance>,
 }
@@ -59,6 +63,9 @@ impl ControllerConfig {
             election_timeout_max,
             broker_session_timeout: milliseconds("broker.session.timeout.ms"),
             broker_session_grace: milliseconds("ottla.broker.session.grace.ms"),
+            mutation_quota_window_num: usize::try_from(layers.size("controller.quota.window.num"))
+                .unwrap_or(usize::MAX),
+            mutation_quota_window_size: Duration::from_secs(layers.size("controller.quota.window.size.seconds")),
             leader_rebalance: leader_rebalance(layers),
         }
     }

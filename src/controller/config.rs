@@ -9,6 +9,7 @@ use super::liveness::LivenessLimits;
 use crate::cluster::VoterAddress;
 use crate::metadata::ClusterDefaults;
 use crate::model::DirectoryId;
+use crate::quota::QuotaWindows;
 
 /// Everything a controller needs.
 pub struct ControllerConfig {
@@ -33,6 +34,8 @@ pub struct ControllerConfig {
     pub raft_times: RaftTimes,
     /// A snapshot is taken when so many log entries have followed the last one.
     pub entries_between_snapshots: u64,
+    /// `controller.quota.window.num` and `controller.quota.window.size.seconds`.
+    pub mutation_quota_windows: QuotaWindows,
     /// What new topics get unless they ask for something else.
     pub defaults: ClusterDefaults,
 }

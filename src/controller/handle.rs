@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::error::{ControllerError, FaultReport};
 use super::identity::Identity;
 use super::metrics::Decided;
+use super::mutation_quotas::MutationQuotas;
 use super::raft::{Leadership, Proposed, Quorum};
 use crate::clock;
 use crate::metadata::{Batch, ClusterDefaults, unclean_elections, uuid_bytes};
@@ -63,6 +64,7 @@ pub struct Decider {
     defaults: ClusterDefaults,
     faults: FaultReport,
     decided: Arc<Decided>,
+    mutation_quotas: MutationQuotas,
     /// The term in which this node has applied everything that came before it led.
     ready_term: Option<u64>,
 }
@@ -104,13 +106,16 @@ impl Decider {
         leadership: watch::Receiver<Leadership>,
         identity: Arc<Identity>,
         defaults: ClusterDefaults,
+        mutation_quotas: MutationQuotas,
         faults: FaultReport,
         decided: Arc<Decided>,
     ) -> (CommandQueue, Self) {
         let (sender, queue) = mpsc::channel(QUEUED_MAX);
         let commands =
             CommandQueue { sender, leadership: leadership.clone(), bytes: Arc::new(Semaphore::new(QUEUED_BYTES_MAX)) };
-        (commands, Self { queue, quorum, leadership, identity, defaults, faults, decided, ready_term: None })
+        let decider =
+            Self { queue, quorum, leadership, identity, defaults, faults, decided, mutation_quotas, ready_term: None };
+        (commands, decider)
     }
 
     /// Runs until the queue is closed or the Raft machine fails.
@@ -153,12 +158,12 @@ impl Decider {
         Ok(())
     }
 
-    async fn carry_out(&mut self, batch: Vec<Submission>) -> Result<(), ControllerError> {
+    async fn carry_out(&mut self, mut batch: Vec<Submission>) -> Result<(), ControllerError> {
         if !self.is_ready().await? {
             refuse(batch);
             return Ok(());
         }
-        let commands = batch.iter().map(|submission| &submission.command);
+        let commands = batch.iter_mut().map(|submission| &mut submission.command);
         let entry = self.decide(commands);
         let carry_out = async {
             match entry.records.is_empty() {
@@ -187,10 +192,11 @@ impl Decider {
         Ok(())
     }
 
-    fn decide<'a>(&self, commands: impl Iterator<Item = &'a MetadataCommand>) -> DecidedEntry {
+    fn decide<'a>(&mut self, commands: impl Iterator<Item = &'a mut MetadataCommand>) -> DecidedEntry {
         let image = self.quorum.applied().image();
         let mut batch = Batch::new(&image, &self.defaults);
-        let replies = commands.map(|command| batch.decide(command)).collect();
+        let now = clock::monotonic();
+        let replies = commands.map(|command| self.mutation_quotas.decide(&mut batch, command, now)).collect();
         let base_index = batch.base_index();
         let decided = batch.image().clone();
         let records = batch.into_records();
@@ -228,11 +234,11 @@ impl Decider {
         Ok(true)
     }
 
-    async fn initialize_cluster(&self) -> Result<bool, ControllerError> {
+    async fn initialize_cluster(&mut self) -> Result<bool, ControllerError> {
         let Some(cluster_id) = self.identity.cluster_id() else { return Ok(false) };
         let command = InitializeCluster { cluster_id: cluster_id.to_owned() };
-        let command = MetadataCommand { kind: Some(Kind::InitializeCluster(command)) };
-        let entry = self.decide([&command].into_iter());
+        let mut command = MetadataCommand { kind: Some(Kind::InitializeCluster(command)) };
+        let entry = self.decide([&mut command].into_iter());
         Ok(self.quorum.propose(entry.base_index, entry.records).await? == Proposed::Replayed)
     }
 }

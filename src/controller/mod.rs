@@ -22,6 +22,7 @@ mod identity;
 mod leader_balance;
 mod liveness;
 pub mod metrics;
+mod mutation_quotas;
 mod raft;
 mod seats;
 mod service;

@@ -22,6 +22,7 @@ use super::handle::{CommandQueue, Decider};
 use super::identity::Identity;
 use super::leader_balance::{LeaderBalance, LeaderBalanceConfig};
 use super::metrics::{ControllerMetrics, Decided};
+use super::mutation_quotas::MutationQuotas;
 use super::raft::{self, Leadership, Quorum};
 use super::seats::Seats;
 use super::service::{ControllerService, RaftService};
@@ -88,6 +89,7 @@ async fn start(config: ControllerConfig, control: Handle) -> Result<ControllerHa
         leadership.clone(),
         identity.clone(),
         config.defaults.clone(),
+        MutationQuotas::new(config.mutation_quota_windows),
         faults.clone(),
         decided.clone(),
     );

@@ -11,6 +11,7 @@ use super::*;
 use crate::cluster::{BrokerIdentity, Cluster, ClusterConfig, LifecycleState, VoterAddress};
 use crate::metadata::ClusterDefaults;
 use crate::model::{BrokerId, DirectoryId, ErrorCode, Uuid};
+use crate::quota::QuotaWindows;
 use crate::rpc::metadata as proto;
 use crate::rpc::metadata::{
     CreatableTopic, CreateTopics, DeletableTopic, DeleteTopics, Endpoint, MetadataCommand, MetadataReply,
@@ -43,6 +44,7 @@ fn controller_config(data_dir: &Path, listener: TcpListener, voters: Vec<VoterAd
         leader_balance: None,
         raft_times: RaftTimes::default(),
         entries_between_snapshots: 20,
+        mutation_quota_windows: QuotaWindows::default(),
         defaults: ClusterDefaults::default(),
     }
 }

@@ -12,8 +12,12 @@ use crate::rpc::metadata::{
 };
 
 /// Limits of clients; true for those that are whole numbers.
-const CLIENT_KEYS: [(&str, bool); 3] =
-    [("producer_byte_rate", true), ("consumer_byte_rate", true), ("request_percentage", false)];
+const CLIENT_KEYS: [(&str, bool); 4] = [
+    ("producer_byte_rate", true),
+    ("consumer_byte_rate", true),
+    ("request_percentage", false),
+    ("controller_mutation_rate", false),
+];
 /// Limits of addresses.
 const IP_KEYS: [(&str, bool); 1] = [("connection_creation_rate", true)];
 

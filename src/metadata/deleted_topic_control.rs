@@ -39,20 +39,21 @@ pub(super) fn remove_expired(draft: &mut Draft<'_>, command: &RemoveExpiredTopic
     }
 }
 
-/// Restores a deleted topic whose name is free: `which` is its id, or empty for the one of the name that was deleted
-/// last.
-pub(super) fn restore(draft: &mut Draft<'_>, name: &str, which: &str, now_ms: i64) -> Result<Arc<TopicImage>, Refusal> {
-    let deleted = find(draft, name, which, Wall(now_ms))?;
-    let topic = Arc::clone(&deleted.topic);
-    draft.check_cluster_room(topic.partition_count())?;
-    draft.add(RestoreTopicRecord { topic_id: uuid_bytes(topic.id.0) });
-    for (partition, _) in topic.partitions() {
-        restore_partition(draft, &deleted, partition);
+/// Restores a deleted topic whose name is free.
+pub(super) fn restore(draft: &mut Draft<'_>, deleted: &DeletedTopic) {
+    draft.add(RestoreTopicRecord { topic_id: uuid_bytes(deleted.topic.id.0) });
+    for (partition, _) in deleted.topic.partitions() {
+        restore_partition(draft, deleted, partition);
     }
-    Ok(topic)
 }
 
-fn find(draft: &Draft<'_>, name: &str, which: &str, now: Wall) -> Result<Arc<DeletedTopic>, Refusal> {
+/// A deleted topic that can be restored: `which` is its id, or empty for the one of the name that was deleted last.
+pub(super) fn find_deleted(
+    draft: &Draft<'_>,
+    name: &str,
+    which: &str,
+    now: Wall,
+) -> Result<Arc<DeletedTopic>, Refusal> {
     let image = draft.image();
     let unknown = |message: String| Refusal::new(ErrorCode::UnknownTopicOrPartition, message);
     let id = match which {

@@ -35,6 +35,7 @@ mod fragile_topics;
 mod image;
 mod isr_control;
 mod leader_balance;
+mod mutation_quota;
 mod offline_control;
 mod partition_change;
 mod partition_control;

@@ -1,6 +1,7 @@
 //! CreatePartitions. Partitions only ever increase.
 
 use super::draft::{Draft, Refusal};
+use super::mutation_quota::Allowance;
 use super::placement::{Shape, place};
 use super::record::uuid_bytes;
 use super::topic_control::{check_assignment, check_room, new_partition, results_by_name};
@@ -13,13 +14,14 @@ use crate::rpc::metadata::{
 /// Adds partitions to topics, or only says whether it would.
 pub(super) fn create_partitions(draft: &mut Draft<'_>, command: &CreatePartitions) -> Reply {
     let mut creation = draft.branch();
+    let mut allowance = Allowance::of(command.quota.as_ref());
     let topics = results_by_name(
         &command.topics,
         |topic| &topic.name,
         |topic, duplicate| {
             let result = match duplicate {
                 true => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
-                false => add_partitions(&mut creation, topic),
+                false => add_partitions(&mut creation, &mut allowance, topic),
             };
             topic_result(&creation, &topic.name, result)
         },
@@ -27,7 +29,7 @@ pub(super) fn create_partitions(draft: &mut Draft<'_>, command: &CreatePartition
     if !command.validate_only {
         draft.merge(creation);
     }
-    Reply::CreatePartitions(TopicResults { topics })
+    Reply::CreatePartitions(TopicResults { topics, spent: allowance.spent() })
 }
 
 fn topic_result(draft: &Draft<'_>, name: &str, result: Result<(), Refusal>) -> TopicResult {
@@ -40,7 +42,7 @@ fn topic_result(draft: &Draft<'_>, name: &str, result: Result<(), Refusal>) -> T
     }
 }
 
-fn add_partitions(draft: &mut Draft<'_>, asked: &TopicPartitions) -> Result<(), Refusal> {
+fn add_partitions(draft: &mut Draft<'_>, allowance: &mut Allowance, asked: &TopicPartitions) -> Result<(), Refusal> {
     let topic = draft.existing_topic(&asked.name)?;
     let first_partition = topic.partition_count();
     let count = usize::try_from(asked.count).unwrap_or(0).saturating_sub(first_partition);
@@ -56,6 +58,7 @@ fn add_partitions(draft: &mut Draft<'_>, asked: &TopicPartitions) -> Result<(), 
         }
         false => assigned_replicas(draft, &topic, asked, count)?,
     };
+    allowance.spend(count)?;
     for (partition, replicas) in (first_partition as i32..).zip(&replicas) {
         draft.add(new_partition(draft.image(), topic.id, partition, replicas));
     }

@@ -306,12 +306,12 @@ impl World {
             }
             Op::CreatePartitions { topic, count } => {
                 let topic = proto::TopicPartitions { name: TOPICS[topic].to_owned(), count, ..Default::default() };
-                Command::CreatePartitions(proto::CreatePartitions { topics: vec![topic], validate_only: false })
+                Command::CreatePartitions(proto::CreatePartitions { topics: vec![topic], ..Default::default() })
             }
             Op::DeleteTopic { topic } => {
                 let topic = Some(proto::deletable_topic::Topic::Name(TOPICS[topic].to_owned()));
                 let topics = vec![proto::DeletableTopic { topic }];
-                Command::DeleteTopics(proto::DeleteTopics { topics, now_ms: self.now_ms })
+                Command::DeleteTopics(proto::DeleteTopics { topics, now_ms: self.now_ms, ..Default::default() })
             }
             Op::Undelete { topic, validate_only } => {
                 let key = crate::config::UNDELETE_KEY.to_owned();
@@ -383,7 +383,12 @@ impl World {
     /// One topic is to be created or restored.
     fn creation(&mut self, topic: usize, wanted: proto::CreatableTopic, validate_only: bool) -> Command {
         let topic = proto::CreatableTopic { name: TOPICS[topic].to_owned(), topic_id: self.draw(), ..wanted };
-        Command::CreateTopics(proto::CreateTopics { topics: vec![topic], validate_only, now_ms: self.now_ms })
+        Command::CreateTopics(proto::CreateTopics {
+            topics: vec![topic],
+            validate_only,
+            now_ms: self.now_ms,
+            ..Default::default()
+        })
     }
 
     /// The leader's proposal. A leader in good order names only replicas that have caught up with it, which is

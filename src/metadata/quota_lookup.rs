@@ -41,6 +41,14 @@ impl ClusterImage {
         })
     }
 
+    /// How many partitions a second a client may create and delete (KIP-599), and who shares that.
+    pub fn mutation_quota(&self, user: &str, client_id: &str) -> Option<(QuotaShare, f64)> {
+        if self.has_no_client_quotas() {
+            return None;
+        }
+        self.client_quota(user, client_id, "controller_mutation_rate")
+    }
+
     /// The limit `key` that holds for an address.
     pub fn ip_quota(&self, ip: &str, key: &str) -> Option<f64> {
         [EntityName::Name(ip.into()), EntityName::Default].into_iter().find_map(|name| {

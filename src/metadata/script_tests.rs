@@ -33,6 +33,18 @@ fn number<T: std::str::FromStr<Err: Error + 'static>>(text: Option<&str>, defaul
     Ok(text.map(str::parse).transpose()?.unwrap_or(default))
 }
 
+/// `tokens=NUMBER [rate=NUMBER] [strict=false]`: what the client may still create and delete.
+fn quota(args: &mut ArgumentConsumer<'_>) -> Outcome<Option<proto::MutationQuota>> {
+    let Some(tokens) = args.take_key("tokens") else { return Ok(None) };
+    let rate = number(args.take_key("rate"), 1.0)?;
+    let strict = number(args.take_key("strict"), true)?;
+    Ok(Some(proto::MutationQuota { rate, tokens: tokens.parse()?, strict, ..Default::default() }))
+}
+
+fn show_spent(spent: Option<&proto::MutationsSpent>) -> Option<String> {
+    spent.map(|spent| format!("{} partitions spent, to wait {} ms", spent.partitions, spent.throttle_time_ms))
+}
+
 fn ids(text: &str) -> Outcome<Vec<i32>> {
     text.split(',').filter(|id| !id.is_empty()).map(|id| Ok(id.parse()?)).collect()
 }
@@ -149,6 +161,7 @@ impl Runner {
         });
         let configs: Vec<_> = configs.collect();
         let validate_only = number(args.take_key("validate_only"), false)?;
+        let quota = quota(args)?;
         let now_ms = number(args.take_key("now"), 0)?;
         let mut topics = Vec::new();
         while let Some(name) = args.next_pos() {
@@ -168,7 +181,7 @@ impl Runner {
                 placement_seed: seed,
             });
         }
-        Ok(Command::CreateTopics(proto::CreateTopics { topics, validate_only, now_ms }))
+        Ok(Command::CreateTopics(proto::CreateTopics { topics, validate_only, now_ms, quota }))
     }
 
     /// `undelete NAME [id=NUMBER] [now=MS]`
@@ -194,17 +207,19 @@ impl Runner {
         let assignments = args.take_key("assignment").map(assignments).transpose()?.unwrap_or_default();
         let assignments: Vec<_> = assignments.into_iter().map(|ids| proto::BrokerIds { ids }).collect();
         let validate_only = number(args.take_key("validate_only"), false)?;
+        let quota = quota(args)?;
         let mut topics = Vec::new();
         while let Some(name) = args.next_pos() {
             let (name, assignments) = (name.to_owned(), assignments.clone());
             topics.push(proto::TopicPartitions { name, count, assignments, placement_seed: 1 });
         }
-        Ok(Command::CreatePartitions(proto::CreatePartitions { topics, validate_only }))
+        Ok(Command::CreatePartitions(proto::CreatePartitions { topics, validate_only, quota }))
     }
 
     fn delete_topics(&self, args: &mut ArgumentConsumer<'_>) -> Outcome<Command> {
         use proto::deletable_topic::Topic;
         let now_ms = number(args.take_key("now"), 0)?;
+        let quota = quota(args)?;
         let mut topics = Vec::new();
         if let Some(id) = args.take_key("id") {
             topics.push(Topic::TopicId(uuid_bytes(small_uuid(id.parse()?))));
@@ -213,7 +228,7 @@ impl Runner {
             topics.push(Topic::Name(name.to_owned()));
         }
         let topics = topics.into_iter().map(|topic| proto::DeletableTopic { topic: Some(topic) }).collect();
-        Ok(Command::DeleteTopics(proto::DeleteTopics { topics, now_ms }))
+        Ok(Command::DeleteTopics(proto::DeleteTopics { topics, now_ms, quota }))
     }
 
     /// `alter-partition TOPIC-PARTITION BROKER[@EPOCH],…`, from the leader and with current epochs unless said.
@@ -508,6 +523,7 @@ impl Runner {
                         format!("{} has {} × {}", topic.name, topic.num_partitions, topic.replication_factor)
                     })
                 })
+                .chain(show_spent(reply.spent.as_ref()))
                 .collect(),
             Some(Reply::CreatePartitions(reply) | Reply::DeleteTopics(reply)) => reply
                 .topics
@@ -517,6 +533,7 @@ impl Runner {
                     refused(&named(&name), topic.error_code, &topic.error_message)
                         .unwrap_or_else(|| format!("{name} done"))
                 })
+                .chain(show_spent(reply.spent.as_ref()))
                 .collect(),
             Some(Reply::AlterPartition(reply)) => {
                 reply.partitions.iter().map(|result| self.show_proposal_result(result)).collect()

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use super::config_control::check_configs;
 use super::config_image::ConfigResource;
-use super::deleted_topic_control::{delete, restore};
+use super::deleted_topic_control::{delete, find_deleted, restore};
 use super::draft::{Draft, Refusal};
 use super::image::ClusterImage;
+use super::mutation_quota::Allowance;
 use super::placement::{Shape, place};
 use super::record::{uuid_bytes, uuid_from_bytes};
 use super::replay::collision_name;
 use super::topic_image::{TopicImage, broker_ids, raw_ids};
 use crate::config::UNDELETE_KEY;
-use crate::model::{BrokerId, CLUSTER_METADATA_TOPIC, ErrorCode, TopicId, validate_topic_name};
+use crate::model::{BrokerId, CLUSTER_METADATA_TOPIC, ErrorCode, TopicId, Wall, validate_topic_name};
 use crate::rpc::metadata::{
     ConfigEntry, ConfigRecord, CreatableTopic, CreatableTopicResult, CreateTopics, CreateTopicsReply, DeletableTopic,
     DeleteTopics, LeaderRecoveryState, PartitionRecord, ReplicaAssignment, TopicRecord, TopicResult, TopicResults,
@@ -26,16 +27,14 @@ const PARTITIONS_PER_REQUEST_MAX: usize = 10_000;
 
 /// Creates topics, or only says whether it would.
 pub(super) fn create_topics(draft: &mut Draft<'_>, command: &CreateTopics) -> Reply {
-    let mut creation = draft.branch();
-    let topics = results_by_name(
-        &command.topics,
-        |topic| &topic.name,
-        |topic, duplicate| create_topic(&mut creation, topic, duplicate, command.now_ms),
-    );
+    let mut creation =
+        Creation { draft: draft.branch(), allowance: Allowance::of(command.quota.as_ref()), now_ms: command.now_ms };
+    let topics =
+        results_by_name(&command.topics, |topic| &topic.name, |topic, duplicate| creation.create(topic, duplicate));
     if !command.validate_only {
-        draft.merge(creation);
+        draft.merge(creation.draft);
     }
-    Reply::CreateTopics(CreateTopicsReply { topics })
+    Reply::CreateTopics(CreateTopicsReply { topics, spent: creation.allowance.spent() })
 }
 
 /// Answers for each name once, in the order of the request.
@@ -55,29 +54,11 @@ pub(super) fn results_by_name<T, R>(
     results
 }
 
-fn create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, duplicate: bool, now_ms: i64) -> CreatableTopicResult {
-    let created = match duplicate {
-        true => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
-        false => try_create_topic(draft, topic, now_ms),
-    };
-    match created {
-        Ok(Created { topic_id, partitions, replication_factor }) => CreatableTopicResult {
-            name: topic.name.clone(),
-            topic_id: uuid_bytes(topic_id.0),
-            error_code: ErrorCode::None.code().into(),
-            error_message: String::new(),
-            num_partitions: partitions as i32,
-            replication_factor: replication_factor as i32,
-        },
-        Err(refusal) => CreatableTopicResult {
-            name: topic.name.clone(),
-            topic_id: Default::default(),
-            error_code: refusal.code.code().into(),
-            error_message: refusal.message,
-            num_partitions: -1,
-            replication_factor: -1,
-        },
-    }
+/// The topics of one request while they are created.
+struct Creation<'a> {
+    draft: Draft<'a>,
+    allowance: Allowance,
+    now_ms: i64,
 }
 
 /// What a creation has brought.
@@ -87,17 +68,74 @@ struct Created {
     replication_factor: usize,
 }
 
-/// Creates the topic, or restores the deleted one of that name when the configs ask for it.
-fn try_create_topic(draft: &mut Draft<'_>, topic: &CreatableTopic, now_ms: i64) -> Result<Created, Refusal> {
-    let Some(which) = topic.configs.iter().find(|config| config.key == UNDELETE_KEY) else {
-        let (topic_id, replicas) = create_new_topic(draft, topic)?;
+impl Creation<'_> {
+    fn create(&mut self, topic: &CreatableTopic, duplicate: bool) -> CreatableTopicResult {
+        let created = match duplicate {
+            true => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
+            false => self.try_create(topic),
+        };
+        match created {
+            Ok(Created { topic_id, partitions, replication_factor }) => CreatableTopicResult {
+                name: topic.name.clone(),
+                topic_id: uuid_bytes(topic_id.0),
+                error_code: ErrorCode::None.code().into(),
+                error_message: String::new(),
+                num_partitions: partitions as i32,
+                replication_factor: replication_factor as i32,
+            },
+            Err(refusal) => CreatableTopicResult {
+                name: topic.name.clone(),
+                topic_id: Default::default(),
+                error_code: refusal.code.code().into(),
+                error_message: refusal.message,
+                num_partitions: -1,
+                replication_factor: -1,
+            },
+        }
+    }
+
+    /// Creates the topic, or restores the deleted one of that name when the configs ask for it.
+    fn try_create(&mut self, topic: &CreatableTopic) -> Result<Created, Refusal> {
+        match topic.configs.iter().find(|config| config.key == UNDELETE_KEY) {
+            Some(which) => self.restore(topic, which.value.as_deref().unwrap_or_default()),
+            None => self.create_new(topic),
+        }
+    }
+
+    fn restore(&mut self, topic: &CreatableTopic, which: &str) -> Result<Created, Refusal> {
+        check_restoration(self.draft.image(), topic)?;
+        let deleted = find_deleted(&self.draft, &topic.name, which, Wall(self.now_ms))?;
+        let partitions = deleted.topic.partition_count();
+        self.draft.check_cluster_room(partitions)?;
+        self.allowance.spend(partitions)?;
+        restore(&mut self.draft, &deleted);
+        let replication_factor = deleted.topic.replication_factor();
+        Ok(Created { topic_id: deleted.topic.id, partitions, replication_factor })
+    }
+
+    fn create_new(&mut self, topic: &CreatableTopic) -> Result<Created, Refusal> {
+        let draft = &mut self.draft;
+        check_name(draft.image(), &topic.name)?;
+        let topic_id = unused_topic_id(draft.image(), topic)?;
+        let configs = initial_configs(&topic.configs)?;
+        check_configs(&ConfigResource::topic(&topic.name), &configs)?;
+        let replicas = match topic.assignments.is_empty() {
+            true => placed_replicas(draft, topic)?,
+            false => assigned_replicas(draft, topic)?,
+        };
+        self.allowance.spend(replicas.len())?;
+        draft.add(TopicRecord { name: topic.name.clone(), topic_id: uuid_bytes(topic_id.0) });
+        for (partition, replicas) in (0..).zip(&replicas) {
+            draft.add(new_partition(draft.image(), topic_id, partition, replicas));
+        }
+        for (key, value) in configs {
+            let resource = ConfigResource::topic(&topic.name);
+            let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
+            draft.add(ConfigRecord { resource_type, resource_name, key, value: Some(value) });
+        }
         let replication_factor = replicas.first().map_or(0, Vec::len);
-        return Ok(Created { topic_id, partitions: replicas.len(), replication_factor });
-    };
-    check_restoration(draft.image(), topic)?;
-    let restored = restore(draft, &topic.name, which.value.as_deref().unwrap_or_default(), now_ms)?;
-    let replication_factor = restored.replication_factor();
-    Ok(Created { topic_id: restored.id, partitions: restored.partition_count(), replication_factor })
+        Ok(Created { topic_id, partitions: replicas.len(), replication_factor })
+    }
 }
 
 /// A topic comes back as it was, so nothing else can be asked for with it.
@@ -117,28 +155,6 @@ fn check_restoration(image: &ClusterImage, topic: &CreatableTopic) -> Result<(),
         return Err(Refusal::new(ErrorCode::TopicAlreadyExists, message));
     }
     check_name(image, &topic.name)
-}
-
-/// Creates the topic and returns its id and the replicas of its partitions.
-fn create_new_topic(draft: &mut Draft<'_>, topic: &CreatableTopic) -> Result<(TopicId, Vec<Vec<BrokerId>>), Refusal> {
-    check_name(draft.image(), &topic.name)?;
-    let topic_id = unused_topic_id(draft.image(), topic)?;
-    let configs = initial_configs(&topic.configs)?;
-    check_configs(&ConfigResource::topic(&topic.name), &configs)?;
-    let replicas = match topic.assignments.is_empty() {
-        true => placed_replicas(draft, topic)?,
-        false => assigned_replicas(draft, topic)?,
-    };
-    draft.add(TopicRecord { name: topic.name.clone(), topic_id: uuid_bytes(topic_id.0) });
-    for (partition, replicas) in (0..).zip(&replicas) {
-        draft.add(new_partition(draft.image(), topic_id, partition, replicas));
-    }
-    for (key, value) in configs {
-        let resource = ConfigResource::topic(&topic.name);
-        let (resource_type, resource_name) = (resource.resource_type.code().into(), resource.name.to_string());
-        draft.add(ConfigRecord { resource_type, resource_name, key, value: Some(value) });
-    }
-    Ok((topic_id, replicas))
 }
 
 fn check_name(image: &ClusterImage, name: &str) -> Result<(), Refusal> {
@@ -276,10 +292,11 @@ pub(super) fn delete_topics(draft: &mut Draft<'_>, command: &DeleteTopics) -> Re
     let found: Vec<_> = command.topics.iter().map(|topic| find_topic(draft.image(), topic)).collect();
     let mut counts: BTreeMap<TopicId, usize> = BTreeMap::new();
     found.iter().flatten().for_each(|topic| *counts.entry(topic.id).or_default() += 1);
+    let mut allowance = Allowance::of(command.quota.as_ref());
     let mut topics = Vec::new();
     for (asked, found) in command.topics.iter().zip(found) {
         let deleted = found.and_then(|topic| match counts.get(&topic.id) {
-            Some(1) => Ok(topic),
+            Some(1) => allowance.spend(topic.partition_count()).map(|()| topic),
             _ => Err(Refusal::new(ErrorCode::InvalidRequest, "the request names the topic twice")),
         });
         if let Ok(topic) = &deleted {
@@ -287,7 +304,7 @@ pub(super) fn delete_topics(draft: &mut Draft<'_>, command: &DeleteTopics) -> Re
         }
         topics.push(deletion_result(asked, deleted));
     }
-    Reply::DeleteTopics(TopicResults { topics })
+    Reply::DeleteTopics(TopicResults { topics, spent: allowance.spent() })
 }
 
 fn find_topic(image: &ClusterImage, asked: &DeletableTopic) -> Result<Arc<TopicImage>, Refusal> {

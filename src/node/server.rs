@@ -223,6 +223,7 @@ async fn start_controller(
         leader_balance: settings::leader_balance(config),
         raft_times: settings::raft_times(config),
         entries_between_snapshots: settings::ENTRIES_BETWEEN_SNAPSHOTS,
+        mutation_quota_windows: settings::mutation_quota_windows(config),
         defaults: settings::cluster_defaults(config),
     };
     Ok(ControllerRole { handle: Controller::start(controller, &runners.control).await?, address })

@@ -11,6 +11,7 @@ use crate::controller::{LeaderBalanceConfig, LivenessLimits, RaftTimes};
 use crate::metadata::ClusterDefaults;
 use crate::model::BrokerId;
 use crate::partition::{FetcherConfig, LogDirectory, ReplicasConfig};
+use crate::quota::QuotaWindows;
 use crate::rpc::metadata::Endpoint;
 
 use super::bind::{Bound, SocketOptions};
@@ -77,6 +78,13 @@ pub(super) fn raft_times(config: &ServerConfig) -> RaftTimes {
         heartbeat_interval_ms: milliseconds(config.controller.heartbeat_interval),
         election_timeout_min_ms: milliseconds(config.controller.election_timeout_min),
         election_timeout_max_ms: milliseconds(config.controller.election_timeout_max),
+    }
+}
+
+pub(super) fn mutation_quota_windows(config: &ServerConfig) -> QuotaWindows {
+    QuotaWindows {
+        num: config.controller.mutation_quota_window_num,
+        size_ms: milliseconds(config.controller.mutation_quota_window_size),
     }
 }
 

@@ -27,6 +27,11 @@ impl QuotaWindows {
         quota * self.full_ms() / 1_000.0
     }
 
+    /// The most that a bucket of tokens can hold: the quota of all samples.
+    pub(super) fn whole_burst(&self, quota: f64) -> f64 {
+        quota * (self.num.max(1) as u64 * self.size_ms) as f64 / 1_000.0
+    }
+
     /// The least time that a rate is measured over.
     fn full_ms(&self) -> f64 {
         (self.num.saturating_sub(1).max(1) as u64 * self.size_ms) as f64

@@ -21,6 +21,7 @@ mod kafka_tools;
 mod kills;
 mod lifecycle;
 mod log_directories;
+mod mutation_quotas;
 mod placement;
 mod probe;
 mod quorum;

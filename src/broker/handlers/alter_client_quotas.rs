@@ -1,7 +1,7 @@
 //! AlterClientQuotas, versions 0 and 1.
 //!
-//! Sets and removes limits of users, client ids, both together and addresses (KIP-546, KIP-612). Version 1 is flexible.
-//! `controller_mutation_rate` is not served and is refused by name.
+//! Sets and removes limits of users, client ids, both together and addresses (KIP-546, KIP-599, KIP-612). Version 1 is
+//! flexible.
 
 use crate::broker::call::Call;
 use crate::broker::context::Context;

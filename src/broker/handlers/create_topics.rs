@@ -7,6 +7,10 @@
 //! of 0 or less leaves the time to the broker, where Kafka would refuse. The answer comes when this broker has applied
 //! the new topics, so its clients can write to those that it leads.
 //!
+//! Partitions count against `controller_mutation_rate` (KIP-599), those that are only validated too, as in Kafka. From
+//! version 6 on a topic that exceeds it gets THROTTLING_QUOTA_EXCEEDED; for earlier versions it is created, and the client
+//! waits afterwards.
+//!
 //! Ours: with the config `ottla.topic.undelete` a deleted topic is restored instead (docs/adr/0010).
 
 use std::collections::HashMap;
@@ -14,6 +18,7 @@ use std::collections::HashMap;
 use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{ask, error_code, message, unexpected};
+use crate::broker::quotas::mutation_quota;
 use crate::config::{self, ConfigMap};
 use crate::metadata::{ClusterImage, ConfigResource};
 use crate::model::{ErrorCode, Uuid};
@@ -23,15 +28,22 @@ use crate::protocol::messages::{
 };
 use crate::rpc::metadata as command;
 
+/// The version from which on clients understand that a topic exceeds their quota.
+const STRICT_SINCE: i16 = 6;
+
 /// Creates topics.
 pub async fn handle(context: &Context, call: Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
     let kind = command::metadata_command::Kind::CreateTopics(command::CreateTopics {
         topics: request.topics.iter().map(wanted).collect(),
         validate_only: request.validate_only,
+        quota: Some(mutation_quota(call.client_id.as_deref(), call.api_version >= STRICT_SINCE)),
         ..command::CreateTopics::default()
     });
     let answer = match ask(context, kind, request.timeout_ms).await {
-        Ok(command::metadata_reply::Kind::CreateTopics(reply)) => Ok(reply.topics),
+        Ok(command::metadata_reply::Kind::CreateTopics(reply)) => {
+            call.throttle.raise_for(reply.spent.as_ref());
+            Ok(reply.topics)
+        }
         Ok(_) => Err(unexpected()),
         Err(refused) => Err(refused),
     };
@@ -63,7 +75,7 @@ pub async fn handle(context: &Context, call: Call, request: CreateTopicsRequest)
             request.topics.into_iter().map(failed).collect()
         }
     };
-    CreateTopicsResponse { throttle_time_ms: 0, topics }
+    CreateTopicsResponse { throttle_time_ms: call.throttle.throttle_time_ms(), topics }
 }
 
 fn wanted(topic: &CreatableTopic) -> command::CreatableTopic {

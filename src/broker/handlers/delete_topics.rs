@@ -4,10 +4,14 @@
 //! time, version 4 is flexible, version 5 has error messages. With `delete.topic.enable=false` nothing is deleted:
 //! TOPIC_DELETION_DISABLED, and INVALID_REQUEST before version 3. The records are gone from this broker's view when
 //! the answer comes; their files are removed a little later.
+//!
+//! The partitions count against `controller_mutation_rate` (KIP-599). From version 5 on a topic that exceeds it gets
+//! THROTTLING_QUOTA_EXCEEDED; for earlier versions it is deleted, and the client waits afterwards.
 
 use crate::broker::call::Call;
 use crate::broker::context::Context;
 use crate::broker::controller_answers::{Refused, ask, error_code, message, unexpected};
+use crate::broker::quotas::mutation_quota;
 use crate::config;
 use crate::model::{ErrorCode, Uuid};
 use crate::partition;
@@ -15,6 +19,9 @@ use crate::protocol::messages::{DeletableTopicResult, DeleteTopicState, DeleteTo
 use crate::rpc::metadata::{
     DeletableTopic, DeleteTopics, TopicResult, deletable_topic::Topic, metadata_command, metadata_reply,
 };
+
+/// The version from which on clients understand that a topic exceeds their quota.
+const STRICT_SINCE: i16 = 5;
 
 /// Deletes topics.
 pub async fn handle(context: &Context, call: Call, request: DeleteTopicsRequest) -> DeleteTopicsResponse {
@@ -28,9 +35,10 @@ pub async fn handle(context: &Context, call: Call, request: DeleteTopicsRequest)
     }
     let (asked, twice_named): (Vec<_>, Vec<_>) =
         asked.into_iter().partition(|topic| topic.name.is_none() || topic.topic_id.is_zero());
-    let mut response = delete(context, asked, request.timeout_ms).await;
+    let mut response = delete(context, &call, asked, request.timeout_ms).await;
     let refused = Refused::new(ErrorCode::InvalidRequest, "a topic is named by its name or by its id, not by both");
     response.responses.extend(all_refused(twice_named, &refused).responses);
+    response.throttle_time_ms = call.throttle.throttle_time_ms();
     response
 }
 
@@ -45,10 +53,12 @@ fn disabled(api_version: i16) -> Refused {
     Refused::new(error_code, "delete.topic.enable is false")
 }
 
-async fn delete(context: &Context, asked: Vec<DeleteTopicState>, timeout_ms: i32) -> DeleteTopicsResponse {
-    let command = DeleteTopics { topics: asked.iter().map(wanted).collect(), ..DeleteTopics::default() };
+async fn delete(context: &Context, call: &Call, asked: Vec<DeleteTopicState>, timeout_ms: i32) -> DeleteTopicsResponse {
+    let quota = Some(mutation_quota(call.client_id.as_deref(), call.api_version >= STRICT_SINCE));
+    let command = DeleteTopics { topics: asked.iter().map(wanted).collect(), quota, ..DeleteTopics::default() };
     match ask(context, metadata_command::Kind::DeleteTopics(command), timeout_ms).await {
         Ok(metadata_reply::Kind::DeleteTopics(reply)) => {
+            call.throttle.raise_for(reply.spent.as_ref());
             let responses = reply.topics.into_iter().map(outcome).collect();
             DeleteTopicsResponse { throttle_time_ms: 0, responses }
         }

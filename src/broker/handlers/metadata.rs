@@ -4,7 +4,8 @@
 //! Version 8 asks for authorised operations (KIP-430). From version 10 on topics have ids (KIP-516), from 12 on they
 //! may be asked for by id alone. Version 13 has a top-level error, used for re-bootstrapping (KIP-1102); never here.
 //! A topic that does not exist is created when `auto.create.topics.enable` says so, and answered once it can be
-//! written to. Addresses are those of the listener that the client came in by.
+//! written to; it counts against the client's `controller_mutation_rate` (KIP-599) and does not exist while that is used
+//! up. Addresses are those of the listener that the client came in by.
 
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ pub async fn handle(context: &Context, call: Call, request: MetadataRequest) -> 
     let all = request.topics.is_none() || (call.api_version == 0 && request.topics.as_ref().is_some_and(Vec::is_empty));
     let asked = if all { Vec::new() } else { request.topics.unwrap_or_default() };
     let operations = |asked: bool, all: i32| if asked { all } else { authorized_operations::NOT_ASKED };
-    let creation_errors = create_missing(context, &context.image(), &asked, request.allow_auto_topic_creation).await;
+    let creation_errors = create_missing(context, &call, &asked, request.allow_auto_topic_creation).await;
     let answer = Answer {
         topic_operations: operations(request.include_topic_authorized_operations, authorized_operations::TOPIC),
         view: ClusterView::new(context.image(), Arc::clone(&call.client.listener))
@@ -54,21 +55,24 @@ pub async fn handle(context: &Context, call: Call, request: MetadataRequest) -> 
 /// Creates what is asked for by name and does not exist; answers why what could not be created was not.
 async fn create_missing(
     context: &Context,
-    image: &ClusterImage,
+    call: &Call,
     asked: &[MetadataRequestTopic],
     allowed: bool,
 ) -> Vec<(String, ErrorCode)> {
+    let image = context.image();
     let missing: Vec<&str> = asked
         .iter()
         .filter(|topic| topic.topic_id.is_zero())
         .filter_map(|topic| topic.name.as_deref())
         .filter(|name| image.topic_by_name(name).is_none() && validate_topic_name(name).is_ok())
         .collect();
-    if missing.is_empty() || !allowed || !auto_creates(context, image) {
+    if missing.is_empty() || !allowed || !auto_creates(context, &image) {
         return Vec::new();
     }
-    let creations =
-        missing.into_iter().map(|name| async move { (name.to_owned(), context.auto_create.create(name).await) });
+    let client_id = call.client_id.as_deref();
+    let creations = missing
+        .into_iter()
+        .map(|name| async move { (name.to_owned(), context.auto_create.create(name, client_id).await) });
     futures::future::join_all(creations).await
 }
 

@@ -11,9 +11,9 @@ keys! {
     /// Length in seconds of a sample for clients' quotas.
     Int "quota.window.size.seconds" = "1"; at_least(1), low, in_force;
     /// Number of samples kept for quotas on metadata changes.
-    Int "controller.quota.window.num" = "11"; at_least(1), low, accepted(QUOTAS);
+    Int "controller.quota.window.num" = "11"; at_least(1), low, in_force;
     /// Length in seconds of a sample for quotas on metadata changes.
-    Int "controller.quota.window.size.seconds" = "1"; at_least(1), low, accepted(QUOTAS);
+    Int "controller.quota.window.size.seconds" = "1"; at_least(1), low, in_force;
     /// Number of samples kept for replication quotas.
     Int "replication.quota.window.num" = "11"; at_least(1), low, in_force;
     /// Length in seconds of a sample for replication quotas.
