@@ -100,7 +100,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("open-transactions-leave-offsets-stable", "a member is told an offset that an open transaction may change"),
     ("transaction-of-another-generation-commits", "a transaction may commit for a generation that is over"),
     // Transactions: the coordinator.
-    ("fenced-producers-vouched-for", "a fenced producer may add to its id's transaction, and end it"),
+    ("fenced-producers-vouched-for", "a fenced producer may write records and offsets"),
     ("markers-before-the-decision", "markers are sent before the decision is committed"),
     ("decided-ends-not-taken-up", "a new coordinator leaves decided transactions as they are"),
     ("decided-commit-is-aborted", "a decided commit is aborted when the producer comes back"),
