@@ -24,20 +24,16 @@ impl Allowance {
     /// So many partitions are to be created or deleted, and nothing else speaks against it.
     pub(super) fn spend(&mut self, partitions: usize) -> Result<(), Refusal> {
         let Some(quota) = &mut self.quota else { return Ok(()) };
-        let is_refused = quota.strict && quota.tokens < 0.0;
-        if !is_refused {
-            quota.tokens -= partitions as f64;
-            self.spent.partitions += partitions as i64;
+        if quota.strict && quota.tokens < 0.0 {
+            self.spent.throttle_time_ms = wait_ms(quota);
+            return Err(Refusal::new(ErrorCode::ThrottlingQuotaExceeded, over(quota)));
         }
-        if !is_refused && quota.strict {
-            return Ok(());
+        quota.tokens -= partitions as f64;
+        self.spent.partitions += partitions as i64;
+        if !quota.strict {
+            self.spent.throttle_time_ms = wait_ms(quota);
         }
-        let wait_ms = refill_ms(quota.tokens, quota.rate);
-        self.spent.throttle_time_ms = i32::try_from(wait_ms).unwrap_or(i32::MAX);
-        match is_refused {
-            true => Err(Refusal::new(ErrorCode::ThrottlingQuotaExceeded, over(quota.rate, wait_ms))),
-            false => Ok(()),
-        }
+        Ok(())
     }
 
     /// What it has done, for those that have a limit.
@@ -46,7 +42,12 @@ impl Allowance {
     }
 }
 
-fn over(rate: f64, wait_ms: u64) -> String {
+fn wait_ms(quota: &MutationQuota) -> i32 {
+    i32::try_from(refill_ms(quota.tokens, quota.rate)).unwrap_or(i32::MAX)
+}
+
+fn over(quota: &MutationQuota) -> String {
+    let (rate, wait_ms) = (quota.rate, wait_ms(quota));
     format!(
         "the client has created and deleted more partitions than its controller_mutation_rate of {rate} a second \
          allows: try again in {wait_ms} ms"
