@@ -5,8 +5,10 @@ import uuid
 
 import pytest
 from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import NewTopic as LibrdkafkaTopic
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient
+from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.protocol.admin.client_quotas import AlterClientQuotasRequest
 
 BOOTSTRAP = os.environ["KAFKA_BOOTSTRAP"]
@@ -71,3 +73,27 @@ def test_kafka_python_is_told_to_wait(limited):
     seen = [value for group in producer.metrics().values() for name, value in group.items() if "throttle" in name]
     assert any(value > 0 for value in seen), producer.metrics()
     producer.close()
+
+
+def test_who_creates_too_many_partitions_is_refused_or_waits():
+    admin, client_id = KafkaAdminClient(bootstrap_servers=BOOTSTRAP), f"creator-{uuid.uuid4().hex[:8]}"
+    # A partition in twenty seconds: what comes after these twenty is minutes too early.
+    alter(admin, client_id, controller_mutation_rate=0.05)
+    creator = KafkaAdminClient(bootstrap_servers=BOOTSTRAP, client_id=client_id)
+    creator.create_topics([NewTopic(f"{client_id}-1", 20, 1)])
+    with pytest.raises(Exception, match="(?i)throttl"):
+        creator.create_topics([NewTopic(f"{client_id}-2", 1, 1)])
+    creator.close()
+
+    # librdkafka asks by a version that knows of no refusal.
+    librdkafka = AdminClient({"bootstrap.servers": BOOTSTRAP, "client.id": client_id})
+    for future in librdkafka.create_topics([LibrdkafkaTopic(f"{client_id}-3", 1, 1)]).values():
+        future.result(30)
+    end = time.monotonic() + 30
+    while f"{client_id}-3" not in (topics := admin.list_topics()):
+        assert time.monotonic() < end, topics
+        time.sleep(0.1)
+    assert f"{client_id}-2" not in topics
+    alter(admin, client_id, controller_mutation_rate=None)
+    admin.delete_topics([f"{client_id}-1", f"{client_id}-3"])
+    admin.close()
