@@ -4,7 +4,8 @@
 //! makes the former the latter; names become durable with [`Disk::sync_dir`]. [`SimDisk::crash`] goes
 //! back to what is durable, either forgetting everything else or, with a seed, keeping a random part
 //! of it: writes in any order, torn at sectors, and a prefix of the changes to names, as a journal
-//! would. A sync that fails drops what it should have written from then on, as Linux does.
+//! would. A sync that fails drops the bytes it should have written from then on, as Linux does; lengths and names are
+//! metadata, which a journal keeps until it is written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -392,9 +393,11 @@ impl DiskFile for SimFile {
         let outcome = state.operate();
         state.alive()?;
         let inode = state.inode(self.inode)?;
-        let unsynced = std::mem::take(&mut inode.unsynced);
-        outcome?;
-        for change in unsynced {
+        if outcome.is_err() {
+            inode.unsynced.retain(|change| matches!(change, Change::SetLen(_)));
+            return outcome;
+        }
+        for change in std::mem::take(&mut inode.unsynced) {
             change.apply(&mut inode.durable);
         }
         Ok(())
@@ -588,6 +591,22 @@ mod tests {
         assert_eq!(disk.read(path).unwrap(), b"x");
         disk.crash(None);
         assert_eq!(disk.read(path).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_failed_sync_leaves_a_length_to_the_next() {
+        let disk = disk();
+        let path = Path::new("/d/a");
+        let file = disk.create(path).unwrap();
+        disk.sync_dir(Path::new("/d")).unwrap();
+        file.write_at(b"four", b"", 0).unwrap();
+        file.sync_data().unwrap();
+        file.set_len(1).unwrap();
+        disk.fail_at(disk.operations(), Fault::Error);
+        assert!(file.sync_data().is_err());
+        file.sync_data().unwrap();
+        disk.crash(None);
+        assert_eq!(disk.read(path).unwrap(), b"f");
     }
 
     #[test]

@@ -32,6 +32,8 @@ use crate::oracle::{Entry, entries_of};
 use crate::quorum::node_of;
 use leading::tell;
 
+/// How long a sync takes at most while the cluster heals.
+const HEALED_COMMIT_DELAY_MS: u64 = 20;
 /// Most bytes of an answer to a fetch.
 const FETCH_BYTES_MAX: usize = 2_000;
 
@@ -216,8 +218,11 @@ impl Replica {
     fn want_on_disk(&mut self, me: &Me, ctx: &mut Context) {
         if ctx.swarm.flush_before_ack && !self.sync_wanted {
             self.sync_wanted = true;
-            let timer = Timer::PutOnDisk { partition: self.partition };
-            ctx.timer(me.address(), ctx.swarm.commit_delay_ms, timer);
+            // While the cluster heals no disk is so slow that a follower, which gets a segment at most by a fetch and has
+            // that synced before the next, could never catch up.
+            let delay_ms = ctx.swarm.commit_delay_ms;
+            let delay_ms = if ctx.healing { delay_ms.min(HEALED_COMMIT_DELAY_MS) } else { delay_ms };
+            ctx.timer(me.address(), delay_ms, Timer::PutOnDisk { partition: self.partition });
         }
     }
 
