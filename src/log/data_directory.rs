@@ -106,7 +106,8 @@ impl<D: Disk> DataDirectory<D> {
 
     /// Checkpoints of partitions whose directories are gone say nothing about those that may come.
     fn forget_missing(&self) -> Result<(), LogError> {
-        let present: BTreeSet<_> = self.partitions()?.into_iter().collect();
+        // What has stepped aside for a copy may get its name back.
+        let present: BTreeSet<_> = self.partitions()?.into_iter().chain(self.moved()?).collect();
         let known: Vec<_> = self.checkpoints().all_partitions().filter(|known| !present.contains(known)).collect();
         known.iter().for_each(|partition| self.forget(partition));
         Ok(())
@@ -205,17 +206,19 @@ impl<D: Disk> DataDirectory<D> {
         named.filter_map(|(name, checkpoint)| Some((name.to_owned(), *checkpoint.offsets.get(partition)?))).collect()
     }
 
+    /// Has the checkpoints of `to` say of the partition what those here say, in memory.
+    pub(super) fn carry_offsets(&self, partition: &TopicPartition, to: &Self) {
+        let offsets = self.offsets_of(partition);
+        to.checkpoints().set_all(partition, &offsets);
+    }
+
     /// Makes the checkpoints say that again, durably.
     pub(super) fn set_offsets(
         &self,
         partition: &TopicPartition,
         offsets: &BTreeMap<String, Offset>,
     ) -> Result<(), LogError> {
-        for (name, checkpoint) in self.checkpoints().by_name() {
-            if let Some(offset) = offsets.get(name) {
-                checkpoint.set(partition, *offset);
-            }
-        }
+        self.checkpoints().set_all(partition, offsets);
         self.write_checkpoints()
     }
 
@@ -274,6 +277,14 @@ impl<D: Disk> DataDirectory<D> {
 }
 
 impl Checkpoints {
+    fn set_all(&mut self, partition: &TopicPartition, offsets: &BTreeMap<String, Offset>) {
+        for (name, checkpoint) in self.by_name() {
+            if let Some(offset) = offsets.get(name) {
+                checkpoint.set(partition, *offset);
+            }
+        }
+    }
+
     fn by_name(&mut self) -> [(&'static str, &mut Checkpoint); 4] {
         [
             (RECOVERY_POINTS, &mut self.recovery_points),

@@ -129,7 +129,7 @@ impl LogError {
     /// True when a flush ended with this because there was no room for one of its small files, and may be tried again
     /// (see [`super::PartitionLog::flush_later`]). A sync that failed is final, whatever the reason.
     pub fn lets_flush_wait(&self) -> bool {
-        self.is_out_of_space() && !matches!(self, LogError::Io { action: "sync", .. })
+        self.is_out_of_space() && !self.is_failed_sync()
     }
 
     /// True when the disk, or the file system, has failed and not merely refused: what it has taken so far is in doubt.
@@ -138,6 +138,11 @@ impl LogError {
         const FAULTS: &[Errno] = &[Errno::IO, Errno::NXIO, Errno::NODEV, Errno::ROFS, Errno::UCLEAN, Errno::STALE];
         let LogError::Io { source, .. } = self else { return false };
         source.raw_os_error().is_some_and(|code| FAULTS.iter().any(|fault| fault.raw_os_error() == code))
+    }
+
+    /// True when a sync has failed: what it should have made durable may be gone from the page cache.
+    pub fn is_failed_sync(&self) -> bool {
+        matches!(self, LogError::Io { action: "sync", .. })
     }
 
     /// True for a fault of a file or directory in `directory`, or of that itself.

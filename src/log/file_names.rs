@@ -5,6 +5,8 @@
 //! | `<topic>-<partition>/` | a partition's directory |
 //! | `<topic>-<partition>.<id>-delete/` | the same, to be removed |
 //! | `<topic>-<partition>.<topic id>-kept/` | the same, of a deleted topic that can be restored |
+//! | `<topic>-<partition>.<id>-future/` | a copy that may take the place of the one in another data directory |
+//! | `<topic>-<partition>.<id>-moved/` | what such a copy is about to take the place of, or has taken it |
 //! | `00000000000000000042.log` | batches from offset 42 on |
 //! | `….index` `….timeindex` `….txnindex` | its indexes |
 //! | `00000000000000000042.snapshot` | producer state before offset 42 |
@@ -43,6 +45,10 @@ impl Standing {
 pub const DELETE_DIRECTORY_SUFFIX: &str = "-delete";
 /// Ends the name of a partition directory whose topic is deleted and can be restored.
 pub const KEPT_DIRECTORY_SUFFIX: &str = "-kept";
+/// Ends the name of a directory that a partition is being copied into.
+pub const FUTURE_DIRECTORY_SUFFIX: &str = "-future";
+/// Ends the name of a partition's directory while a copy in another data directory takes its place.
+pub const MOVED_DIRECTORY_SUFFIX: &str = "-moved";
 /// `leader-epoch-checkpoint`, in each partition's directory.
 pub const LEADER_EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 /// `partition.metadata`, in each partition's directory.
@@ -133,15 +139,56 @@ pub fn kept_directory_name(partition: &TopicPartition, topic_id: TopicId) -> Str
 pub fn parse_kept_directory_name(name: &str) -> Option<(TopicId, i32)> {
     let (front, id) = name.strip_suffix(KEPT_DIRECTORY_SUFFIX)?.rsplit_once('.')?;
     let (_, partition) = front.rsplit_once('-')?;
-    let id = u128::from_str_radix(id, 16).ok().filter(|_| is_hex(id))?;
-    Some((TopicId(Uuid(id.to_be_bytes())), partition.parse().ok()?))
+    Some((TopicId(parse_hex(id)?), partition.parse().ok()?))
+}
+
+/// The longest name of a directory.
+const DIRECTORY_NAME_MAX: usize = 255;
+
+/// The name of a directory that a partition is being copied into; `None` when the topic's name is too long for that.
+/// The whole name of the partition is in it, so nothing is shortened (nor is it by Kafka).
+pub fn future_directory_name(partition: &TopicPartition, id: Uuid) -> Option<String> {
+    let name = whole_directory_name(partition, id, FUTURE_DIRECTORY_SUFFIX);
+    (name.len() <= DIRECTORY_NAME_MAX).then_some(name)
+}
+
+/// Takes such a name apart; `None` for any other.
+pub fn parse_future_directory_name(name: &str) -> Option<TopicPartition> {
+    parse_whole_directory_name(name, FUTURE_DIRECTORY_SUFFIX).map(|(partition, _)| partition)
+}
+
+/// The name of a partition's directory while a copy takes its place. Shorter than that of the copy.
+pub fn moved_directory_name(partition: &TopicPartition, id: Uuid) -> String {
+    whole_directory_name(partition, id, MOVED_DIRECTORY_SUFFIX)
+}
+
+/// Takes such a name apart; `None` for any other.
+pub fn parse_moved_directory_name(name: &str) -> Option<(TopicPartition, Uuid)> {
+    parse_whole_directory_name(name, MOVED_DIRECTORY_SUFFIX)
+}
+
+fn whole_directory_name(partition: &TopicPartition, id: Uuid, suffix: &str) -> String {
+    format!("{partition}.{}{suffix}", hex(id))
+}
+
+fn parse_whole_directory_name(name: &str, suffix: &str) -> Option<(TopicPartition, Uuid)> {
+    let (partition, id) = name.strip_suffix(suffix)?.rsplit_once('.')?;
+    Some((parse_partition_directory_name(partition)?, parse_hex(id)?))
+}
+
+fn hex(id: Uuid) -> String {
+    id.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn renamed_directory_name(partition: &TopicPartition, id: Uuid, suffix: &str) -> String {
-    let hex: String = id.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let end = format!("-{}.{hex}{suffix}", partition.partition);
-    let topic: String = partition.topic.chars().take(255 - end.len()).collect();
+    let end = format!("-{}.{}{suffix}", partition.partition, hex(id));
+    let topic: String = partition.topic.chars().take(DIRECTORY_NAME_MAX - end.len()).collect();
     topic + &end
+}
+
+fn parse_hex(id: &str) -> Option<Uuid> {
+    let number = u128::from_str_radix(id, 16).ok().filter(|_| is_hex(id))?;
+    Some(Uuid(number.to_be_bytes()))
 }
 
 fn is_hex(id: &str) -> bool {
@@ -184,5 +231,23 @@ mod tests {
         assert_eq!(parse_kept_directory_name(&deleted), None);
         let long = kept_directory_name(&TopicPartition::new("x".repeat(249), 12345), TopicId(Uuid([7; 16])));
         assert_eq!((long.len(), parse_kept_directory_name(&long)), (255, Some((TopicId(Uuid([7; 16])), 12345))));
+    }
+
+    #[test]
+    fn names_of_directories_on_the_move() {
+        let (partition, id) = (TopicPartition::new("a-b.c", 7), Uuid([0xab; 16]));
+        let future = future_directory_name(&partition, id).unwrap();
+        let moved = moved_directory_name(&partition, id);
+        assert_eq!(future, format!("a-b.c-7.{}-future", "ab".repeat(16)));
+        assert_eq!(moved, format!("a-b.c-7.{}-moved", "ab".repeat(16)));
+        assert_eq!(parse_future_directory_name(&future), Some(partition.clone()));
+        assert_eq!(parse_moved_directory_name(&moved), Some((partition, id)));
+        for other in [&*moved, "a-b.c-7.ab-future", "a-b.c.ab-future", "a-b.c-7"] {
+            assert_eq!(parse_future_directory_name(other), None, "{other}");
+        }
+        assert!(parse_partition_directory_name(&future).is_none() && !is_deleted_directory_name(&moved));
+        let long = |length: usize| future_directory_name(&TopicPartition::new("x".repeat(length), 0), Uuid::ZERO);
+        assert_eq!(long(213).map(|name| name.len()), Some(255));
+        assert_eq!(long(214), None);
     }
 }

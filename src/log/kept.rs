@@ -88,7 +88,7 @@ impl<D: Disk> DataDirectory<D> {
         Ok(())
     }
 
-    fn rename_durably(&self, from: &Path, to: &Path) -> Result<(), LogError> {
+    pub(super) fn rename_durably(&self, from: &Path, to: &Path) -> Result<(), LogError> {
         self.disk().rename(from, to).map_err(LogError::io("rename", from))?;
         self.disk().sync_dir(self.path()).map_err(LogError::io("sync", self.path()))
     }

@@ -22,6 +22,7 @@ mod error;
 mod file_names;
 mod file_pool;
 mod flush;
+mod future_log;
 #[cfg(test)]
 mod golden_tests;
 mod index_file;
@@ -40,8 +41,12 @@ mod producer_snapshot;
 mod producer_state;
 mod reader;
 mod recovery;
+mod relocation;
+#[cfg(test)]
+mod relocation_tests;
 mod retention;
 mod segment;
+mod segment_writer;
 mod segmented_log;
 mod time_index;
 mod timestamps;
@@ -55,6 +60,7 @@ pub use disk::{DirectoryEntry, Disk, DiskFile, Fault, OsDisk, OsFile, SimDisk, S
 pub use error::LogError;
 pub use file_pool::FilePool;
 pub use flush::{FlushHandle, Flushed};
+pub use future_log::{CopyProgress, FutureLog};
 pub use inspect::{
     IndexedOffset, IndexedTime, LogFileKind, SnapshotProducer, log_file_kind, offset_index_entries, snapshot_producers,
     time_index_entries, transaction_index_entries,
@@ -67,6 +73,7 @@ pub use past_life::PastLife;
 pub use producer_state::ProducerInfo;
 pub use reader::{FileSlice, LogRead, LogReader};
 pub use recovery::{Damage, DamageReason};
+pub use relocation::{LogAccess, Relocated, settle_relocations};
 pub use segmented_log::{OpenedLog, SegmentedLog};
 pub use timestamps::{TimestampTarget, TimestampedOffset};
 pub use transaction_index::AbortedTransaction;

@@ -10,6 +10,7 @@ mod compact;
 mod maintain;
 mod open;
 mod producers;
+mod relocate;
 mod transactions;
 
 #[cfg(test)]
@@ -36,6 +37,7 @@ use super::producer_state::ProducerStates;
 use super::{Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader, ProducerInfo, SegmentedLog};
 use awaited::Awaited;
 use producers::Snapshots;
+pub(super) use relocate::{LeftBehind, SmallFiles};
 pub use transactions::VerificationGuard;
 use transactions::Verifications;
 

@@ -69,7 +69,9 @@ impl PastLife {
         }
         if self.broker_epoch.is_none() {
             directory.write_unsynced_again()?;
-            let unused = self.unused && directory.partitions()?.is_empty() && directory.kept()?.is_empty();
+            let is_empty =
+                directory.partitions()?.is_empty() && directory.moved()?.is_empty() && directory.kept()?.is_empty();
+            let unused = self.unused && is_empty;
             return Ok(Self { unused, ..self });
         }
         if mutant!("damaged-tail-counts-as-whole") {

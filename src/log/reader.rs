@@ -12,7 +12,6 @@ use crate::model::{LeaderEpochs, Offset};
 
 use super::LogError;
 use super::disk::{Disk, DiskFile, read_full};
-use super::file_pool::LogDirectory;
 use super::segment::Segment;
 use super::transaction_index::AbortedTransaction;
 
@@ -66,7 +65,6 @@ pub struct LogRead<D: Disk> {
 
 /// What readers see of a log. The one who writes changes it under the log's lock.
 pub(super) struct Shared<D: Disk> {
-    pub(super) directory: Arc<LogDirectory>,
     pub(super) segments: ArcSwap<Vec<Arc<Segment<D>>>>,
     pub(super) log_start_offset: AtomicI64,
     /// Stored after the segment's own end, so that a reader finds at least what this promises.
@@ -77,7 +75,6 @@ pub(super) struct Shared<D: Disk> {
 impl<D: Disk> fmt::Debug for Shared<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Log")
-            .field("directory", &self.directory.path())
             .field("log_start_offset", &self.log_start_offset)
             .field("log_end_offset", &self.log_end_offset)
             .finish_non_exhaustive()

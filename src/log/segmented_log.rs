@@ -5,6 +5,7 @@
 //! after a power cut to mix with what is appended in its place.
 
 mod cut;
+mod relocate;
 mod replace;
 mod rewrite;
 
@@ -50,6 +51,7 @@ pub struct OpenedLog<D: Disk> {
 pub struct SegmentedLog<D: Disk> {
     pool: Arc<FilePool<D>>,
     config: Arc<LogConfig>,
+    directory: Arc<LogDirectory>,
     shared: Arc<Shared<D>>,
     active: Arc<Segment<D>>,
     /// Bytes since the last entry of the active segment's offset index.
@@ -137,7 +139,6 @@ impl<D: Disk> SegmentedLog<D> {
         let (log_end_offset, _) = active.next_offset_and_size();
         let (open_preallocates, segment_bytes) = (open.config.preallocate, open.config.segment_bytes);
         let shared = Shared {
-            directory,
             segments: ArcSwap::from_pointee(segments),
             log_start_offset: AtomicI64::new(log_start_offset.min(log_end_offset)),
             log_end_offset: AtomicI64::new(log_end_offset),
@@ -146,6 +147,7 @@ impl<D: Disk> SegmentedLog<D> {
         Ok(Self {
             pool: pool.clone(),
             config: open.config,
+            directory,
             shared: Arc::new(shared),
             active,
             since_index_entry,
@@ -187,12 +189,12 @@ impl<D: Disk> SegmentedLog<D> {
 
     /// The directory.
     pub fn path(&self) -> PathBuf {
-        self.shared.directory.path()
+        self.directory.path()
     }
 
     /// The directory, for its renaming.
     pub(super) fn directory(&self) -> &Arc<LogDirectory> {
-        &self.shared.directory
+        &self.directory
     }
 
     /// The settings in force.
@@ -426,7 +428,7 @@ impl<D: Disk> SegmentedLog<D> {
     }
 
     fn create_segment(&mut self, base_offset: Offset) -> Result<Arc<Segment<D>>, LogError> {
-        let segment = Arc::new(Segment::new_empty(&self.pool, &self.shared.directory, base_offset, Standing::Present));
+        let segment = Arc::new(Segment::new_empty(&self.pool, &self.directory, base_offset, Standing::Present));
         segment.log().create()?;
         self.directory_dirty = true;
         segment.allocate_ahead(&self.config)?;
@@ -470,7 +472,7 @@ impl<D: Disk> SegmentedLog<D> {
             truncations: self.truncations,
             segments,
             sync_directory,
-            directory: self.shared.directory.clone(),
+            directory: self.directory.clone(),
             pool: self.pool.clone(),
         })
     }

@@ -7,16 +7,14 @@ use super::filter::{Filter, Kept};
 use super::offset_map::OffsetMap;
 use super::transactions::CleanedTransactions;
 use crate::log::batch_walk::{Stop, scan_batches};
-use crate::log::disk::{Disk, DiskFile};
+use crate::log::disk::Disk;
 use crate::log::file_names::Standing;
 use crate::log::file_pool::{FilePool, LogDirectory};
 use crate::log::segment::Segment;
+use crate::log::segment_writer::SegmentWriter;
 use crate::log::{AbortedTransaction, LogConfig, LogError};
 use crate::model::{Offset, ProducerId, Wall};
-use crate::record::{Batch, BatchHeader, Records};
-
-/// Copied batches are gathered up to this before they are written.
-const WRITE_BYTES: usize = 256 * 1024;
+use crate::record::{Batch, Records};
 
 /// What a cleaning may use.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +88,12 @@ impl<D: Disk> CompactionJob<D> {
     /// Share of the bytes to clean that no cleaning has seen, 0 to 1. The dirtiest log is cleaned first.
     pub fn dirty_ratio(&self) -> f64 {
         self.dirty_ratio
+    }
+
+    /// True when the log has been deleted or has moved to another data directory since: then nothing comes of a
+    /// cleaning, and it may fail.
+    pub fn is_moot(&self) -> bool {
+        self.directory.is_deleted()
     }
 
     /// Makes the copies. `pace` is told of bytes read and written, may take its time, and ends the run by `false`:
@@ -166,12 +170,12 @@ impl<D: Disk> CompactionJob<D> {
     fn copy(
         &self,
         sources: &[Arc<Segment<D>>],
-        copy: &Segment<D>,
+        copy: &Arc<Segment<D>>,
         filter: &mut Filter<'_>,
         pace: &mut impl FnMut(u64) -> bool,
     ) -> Result<(), Halt> {
         let end_offset = sources.last().map_or(0, |last| last.next_offset_and_size().0);
-        let mut writer = Writer::new(copy, self.config.index_interval_bytes)?;
+        let mut writer = SegmentWriter::new(copy.clone(), self.config.index_interval_bytes)?;
         for source in sources {
             scan(source, |batch| {
                 let must_stay = batch.header.next_offset() == end_offset;
@@ -234,51 +238,4 @@ fn groups<'a, D: Disk>(
         sources = rest;
     }
     Ok(groups)
-}
-
-/// Writes a copy and its indexes.
-struct Writer<'a, D: Disk> {
-    segment: &'a Segment<D>,
-    file: Arc<D::File>,
-    pending: Vec<u8>,
-    since_index_entry: u64,
-    index_interval_bytes: u64,
-}
-
-impl<'a, D: Disk> Writer<'a, D> {
-    fn new(segment: &'a Segment<D>, index_interval_bytes: u64) -> Result<Self, LogError> {
-        let file = segment.log().create()?;
-        Ok(Self { segment, file, pending: Vec::new(), since_index_entry: 0, index_interval_bytes })
-    }
-
-    /// Appends a batch; its size.
-    fn write(&mut self, batch: &[u8]) -> Result<u64, LogError> {
-        let header = BatchHeader::parse(batch)?;
-        let position = self.segment.size();
-        self.segment.extend(&header);
-        if self.since_index_entry > self.index_interval_bytes {
-            self.segment.index(&header, position)?;
-            self.since_index_entry = 0;
-        }
-        self.since_index_entry += batch.len() as u64;
-        self.pending.extend_from_slice(batch);
-        if self.pending.len() >= WRITE_BYTES {
-            self.write_out()?;
-        }
-        Ok(batch.len() as u64)
-    }
-
-    fn write_out(&mut self) -> Result<(), LogError> {
-        let position = self.segment.size() - self.pending.len() as u64;
-        self.file.write_at(&self.pending, &[], position).map_err(self.segment.log().fault("write"))?;
-        self.pending.clear();
-        Ok(())
-    }
-
-    /// Makes the copy whole and durable, but for its names.
-    fn finish(mut self) -> Result<(), LogError> {
-        self.write_out()?;
-        self.segment.finish_indexes()?;
-        self.segment.sync(true)
-    }
 }

@@ -3,9 +3,9 @@
 //! Every file has two contents: what the page cache shows and what is durable. [`DiskFile::sync_data`]
 //! makes the former the latter; names become durable with [`Disk::sync_dir`]. [`SimDisk::crash`] goes
 //! back to what is durable, either forgetting everything else or, with a seed, keeping a random part
-//! of it: writes in any order, torn at sectors, and a prefix of the changes to names, as a journal
-//! would. A sync that fails drops the bytes it should have written from then on, as Linux does; lengths and names are
-//! metadata, which a journal keeps until it is written.
+//! of it: writes in any order, torn at sectors, and a prefix of the changes to names, as the journal of each
+//! file system would. A sync that fails drops the bytes it should have written from then on, as Linux does; lengths and
+//! names are metadata, which a journal keeps until it is written.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -148,6 +148,12 @@ impl NameChange {
         }
     }
 
+    /// The directory below the root that it lies in, or that it is.
+    fn file_system(&self) -> Option<PathBuf> {
+        let (NameChange::Add(path, _) | NameChange::Remove(path) | NameChange::Rename(_, path)) = self;
+        path.components().nth(1).map(|component| PathBuf::from(component.as_os_str()))
+    }
+
     /// It took away what had the directory's name before. That goes first, or it would take along what is in the
     /// directory now.
     fn takes_away(&self, directory: &Path) -> bool {
@@ -230,6 +236,20 @@ impl State {
         self.unsynced_names.push(change);
     }
 
+    /// Makes a first part of the changes of names durable, of another length on each file system: every directory below
+    /// the root is one, with a journal of its own.
+    fn keep_names(&mut self, random: &mut StdRng) {
+        let mut draw = || random.random_range(0..=self.unsynced_names.len());
+        let (mut first, mut left) = (Some(draw()), HashMap::new());
+        for change in &self.unsynced_names {
+            let kept = left.entry(change.file_system()).or_insert_with(|| first.take().unwrap_or_else(&mut draw));
+            if *kept > 0 {
+                *kept -= 1;
+                change.apply(&mut self.durable_names);
+            }
+        }
+    }
+
     fn inode(&mut self, inode: u64) -> io::Result<&mut Inode> {
         self.inodes.get_mut(&inode).ok_or_else(|| ErrorKind::NotFound.into())
     }
@@ -285,10 +305,10 @@ impl SimDisk {
         let mut guard = self.lock();
         let state = &mut *guard;
         let mut random = seed.map(StdRng::seed_from_u64);
-        let kept_names = random.as_mut().map_or(0, |random| random.random_range(0..=state.unsynced_names.len()));
-        for change in std::mem::take(&mut state.unsynced_names).iter().take(kept_names) {
-            change.apply(&mut state.durable_names);
+        if let Some(random) = &mut random {
+            state.keep_names(random);
         }
+        state.unsynced_names.clear();
         let mut names = state.durable_names.clone();
         names.retain(|path, _| has_all_parents(&state.durable_names, path));
         state.durable_names = names.clone();

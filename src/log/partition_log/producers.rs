@@ -100,6 +100,17 @@ impl<D: Disk> PartitionLog<D> {
         useless.into_iter().try_for_each(|offset| self.remove_snapshot(offset))
     }
 
+    /// Offsets of the snapshot files there are.
+    pub(super) fn snapshot_offsets(&self) -> Vec<Offset> {
+        self.snapshots.offsets.iter().copied().collect()
+    }
+
+    /// These are the snapshot files where the log is now.
+    pub(super) fn set_snapshots(&mut self, offsets: &[Offset]) {
+        self.snapshots.offsets = offsets.iter().copied().collect();
+        self.snapshots.last_taken = self.snapshots.last_taken.filter(|last| offsets.contains(last));
+    }
+
     /// Finds the snapshot files of the directory.
     pub(super) fn list_snapshots(&mut self) -> Result<(), LogError> {
         let path = self.log.path();

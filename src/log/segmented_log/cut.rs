@@ -91,7 +91,7 @@ impl<D: Disk> SegmentedLog<D> {
         let active = self.active.clone();
         let end_offset = self.log_end_offset();
         let position = active.size();
-        let later = recovery::later_segments(&self.pool, &self.shared.directory, damage.segment_base_offset)?;
+        let later = recovery::later_segments(&self.pool, &self.directory, damage.segment_base_offset)?;
         self.cut_files(&active, end_offset, position, &later)?;
         self.resume(active, position)
     }
@@ -103,7 +103,7 @@ impl<D: Disk> SegmentedLog<D> {
         damage: &Damage,
         mut visit: impl FnMut(&Batch<'_>) -> Result<(), LogError>,
     ) -> Result<(), LogError> {
-        recovery::visit_beyond(&self.pool, &self.shared.directory, damage, &mut visit)
+        recovery::visit_beyond(&self.pool, &self.directory, damage, &mut visit)
     }
 
     /// Records below `offset` can no longer be read; segments wholly below go. True when the start moved.
