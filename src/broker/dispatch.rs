@@ -122,6 +122,7 @@ served! {
     TxnOffsetCommit 0..=5 => txn_offset_commit (TxnOffsetCommitRequest);
     DescribeConfigs 0..=4 => describe_configs (DescribeConfigsRequest);
     AlterConfigs 0..=2 => alter_configs (AlterConfigsRequest);
+    AlterReplicaLogDirs 1..=2 => alter_replica_log_dirs (AlterReplicaLogDirsRequest);
     DescribeLogDirs 0..=5 => describe_log_dirs (DescribeLogDirsRequest);
     CreatePartitions 0..=3 => create_partitions (CreatePartitionsRequest);
     DeleteGroups 0..=2 => delete_groups (DeleteGroupsRequest);

@@ -120,6 +120,8 @@ pub struct LogConfig {
     pub retention_check_interval: Duration,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
+    /// `num.replica.alter.log.dirs.threads`; `None` takes one for each directory.
+    pub mover_threads: Option<usize>,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: u64,
     /// `replica.lag.time.max.ms`.
@@ -136,6 +138,9 @@ impl LogConfig {
         Self {
             retention_check_interval: milliseconds(layers, "log.retention.check.interval.ms"),
             recovery_threads: usize::try_from(layers.size("num.recovery.threads.per.data.dir")).unwrap_or(1).max(1),
+            mover_threads: layers
+                .long_or_null("num.replica.alter.log.dirs.threads")
+                .and_then(|n| usize::try_from(n).ok()),
             producer_id_expiration_ms: layers.size("producer.id.expiration.ms"),
             replica_lag_time_max_ms: layers.size("replica.lag.time.max.ms"),
             directory_failure_timeout: milliseconds(layers, "log.dir.failure.timeout.ms"),

@@ -1,4 +1,4 @@
-//! How fast replicas that are not in sync may be fed (KIP-73).
+//! How fast replicas that are not in sync may be fed (KIP-73), and moved between data directories (KIP-113).
 
 use super::layers::Layers;
 
@@ -13,6 +13,12 @@ pub struct ReplicationQuotaConfig {
     pub window_num: usize,
     /// `replication.quota.window.size.seconds`, in milliseconds: the length of a sample, at least one second.
     pub window_size_ms: u64,
+    /// `replica.alter.log.dirs.io.max.bytes.per.second`; `None` sets no bound.
+    pub mover_rate: Option<u64>,
+    /// `alter.log.dirs.replication.quota.window.num`, as above.
+    pub mover_window_num: usize,
+    /// `alter.log.dirs.replication.quota.window.size.seconds`, as above.
+    pub mover_window_size_ms: u64,
 }
 
 impl ReplicationQuotaConfig {
@@ -25,6 +31,11 @@ impl ReplicationQuotaConfig {
             follower_rate: rate("follower.replication.throttled.rate"),
             window_num: usize::try_from(layers.int("replication.quota.window.num")).unwrap_or(1),
             window_size_ms: layers.size("replication.quota.window.size.seconds").saturating_mul(1_000),
+            mover_rate: rate("replica.alter.log.dirs.io.max.bytes.per.second"),
+            mover_window_num: usize::try_from(layers.int("alter.log.dirs.replication.quota.window.num")).unwrap_or(1),
+            mover_window_size_ms: layers
+                .size("alter.log.dirs.replication.quota.window.size.seconds")
+                .saturating_mul(1_000),
         }
     }
 }

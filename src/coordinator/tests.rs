@@ -183,6 +183,7 @@ fn open_replicas(path: &Path) -> Arc<Replicas> {
         lost_log_dirs: Vec::new(),
         open_files_max: 100,
         recovery_threads: 1,
+        mover_threads: None,
         retention_interval: Duration::from_secs(300),
         replica_lag_time_max_ms: 30_000,
         settings: Arc::new(StaticConfig::default()),

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker};
+use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker, settle_relocations};
 use crate::model::BrokerEpoch;
 use crate::partition::LogDirectory;
 
@@ -29,7 +29,9 @@ pub(super) struct Left {
 pub(super) fn take(directories: &mut DataDirectories, is_controller: bool) -> Result<Left, DirectoryError> {
     let pool = Arc::new(FilePool::new(OsDisk, OPEN_FILES_MAX));
     let open = |path: &Path| DataDirectory::open(Arc::clone(&pool), path);
-    check_single_copies(&directories.look(|directory| Ok(open(directory.path())?))?)?;
+    let opened = directories.look(|directory| Ok(open(directory.path())?))?;
+    check_single_copies(&opened)?;
+    settle_relocations(&opened, !directories.lost().is_empty())?;
     let boot_id = boot_id();
     let lives = directories.look(|directory| {
         let past = PastLife::take(&OsDisk, directory.path(), boot_id.as_deref())?;

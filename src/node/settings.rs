@@ -109,6 +109,7 @@ pub(super) fn replicas(config: &ServerConfig, log_dirs: Vec<LogDirectory>, lost:
         lost_log_dirs: lost,
         open_files_max: limits::open_log_files_max(),
         recovery_threads: log.recovery_threads,
+        mover_threads: log.mover_threads,
         retention_interval: log.retention_check_interval,
         replica_lag_time_max_ms: log.replica_lag_time_max_ms,
         settings: config.start.clone(),

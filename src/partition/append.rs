@@ -93,7 +93,7 @@ impl Replica {
         let too_few = |log: &mut PartitionLog<OsDisk>| log.note_refused(&valid.header, now);
         let appended = self.append_with(required_acks, decided_in, stamped, too_few, |log, leader_epoch| {
             // What a coordinator writes is small, and makes room in the end: offsets, ends of transactions.
-            if !rules.coordinated && !self.room.take(valid.batch.len()) {
+            if !rules.coordinated && !self.room().take(valid.batch.len()) {
                 log.note_refused(&valid.header, now);
                 return Err(PartitionError::NoRoom);
             }

@@ -64,6 +64,8 @@ impl Rounds {
         let Some((replica, job)) = dirtiest else { return false };
         match clean(&replica, &job, config, stop) {
             Ok(()) => true,
+            // It was deleted, or has moved to another directory, where it is looked at anew.
+            Err(_) if job.is_moot() => true,
             Err(fault) if fault.is_out_of_space() => {
                 let partition = replica.topic_partition();
                 tracing::warn!(%partition, "cannot clean a compacted log, and tries again later: {fault}");
@@ -78,7 +80,7 @@ impl Rounds {
 
     fn give_up(&mut self, replica: &Replica, fault: &LogError) {
         let partition = replica.topic_partition();
-        replica.flush_signal.note_fault(fault);
+        replica.note_log_fault(fault);
         tracing::error!(%partition, "cannot clean a compacted log; it stays as it is until the next start: {fault}");
         self.given_up.insert(partition.clone());
     }

@@ -83,7 +83,7 @@ impl Committer {
             let (log, signal) = (directory.log.clone(), Arc::clone(&directory.signal));
             let replicas = Weak::clone(replicas);
             let failed = move |error: &LogError| match replicas.upgrade() {
-                Some(replicas) => replicas.on_directory_fault(at, error),
+                Some(replicas) => replicas.on_log_fault(at, error),
                 None => give_up(&log, error),
             };
             let thread = std::thread::Builder::new().name("committer".into()).stack_size(STACK_BYTES);

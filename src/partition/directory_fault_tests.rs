@@ -35,7 +35,7 @@ impl Home {
     /// The disk below "two" answers a read with an error.
     fn fail_second(&self) {
         let fault = LogError::io("read", self.path("b/two-0"))(Error::from_raw_os_error(EIO));
-        self.world.replica("two").flush_signal.note_fault(&fault);
+        self.world.replica("two").note_log_fault(&fault);
         eventually(|| self.error_of("two") == Some(ErrorCode::KafkaStorageError));
     }
 
@@ -77,7 +77,7 @@ fn a_fault_takes_the_partitions_of_its_directory_and_no_others() {
 fn a_read_that_the_disk_refuses_is_a_fault() {
     let home = Home::new();
     let replica = home.world.replica("two");
-    let refused = replica.noted(Err::<(), _>(LogError::io("read", "b")(Error::from_raw_os_error(EIO))));
+    let refused = replica.noted(Err::<(), _>(LogError::io("read", home.path("b"))(Error::from_raw_os_error(EIO))));
     assert!(refused.is_err());
     eventually(|| home.error_of("two") == Some(ErrorCode::KafkaStorageError));
     assert_eq!(home.error_of("one"), None);

@@ -37,14 +37,35 @@ impl Replicas {
         if !goes_on {
             give_up(&directory.log, reason);
         }
-        let replicas = self.take_offline(at);
+        self.moves().end_all_to(at);
+        let ended = self.end_all_in(at);
         tracing::error!(
             "the log directory {} has failed: {reason}. Its {} partitions are offline here until the next start, and \
              others lead them where there are replicas in sync; check the disk, or take the directory out of log.dirs, \
              then start this node again",
             directory.log.path().display(),
-            replicas.len()
+            ended
         );
+    }
+
+    /// Ends the replicas in a directory if it has failed: one may have moved there just now.
+    pub(super) fn end_in_failed(&self, at: usize) {
+        if self.places().has_failed(at) {
+            self.end_all_in(at);
+        }
+    }
+
+    /// What a disk has refused to a log that may have moved meanwhile: a fault of the directory that the error names, or
+    /// else of the one at `supposed`.
+    pub(super) fn on_log_fault(&self, supposed: usize, error: &LogError) {
+        let named = self.directories.iter().position(|directory| error.is_below(directory.log.path()));
+        self.on_directory_fault(named.unwrap_or(supposed), error);
+    }
+
+    /// Takes the replicas in a directory offline; how many.
+    fn end_all_in(&self, at: usize) -> usize {
+        let replicas = self.take_offline(at);
+        let count = replicas.len();
         for replica in &replicas {
             let led = replica.leader_epoch().is_some();
             replica.fail();
@@ -53,6 +74,7 @@ impl Replicas {
             }
         }
         self.fetchers.point(replicas.into_iter().map(|replica| (replica, None)));
+        count
     }
 
     /// Notes that a directory could not be marked as in use: without the mark it may look like one that never was.
@@ -91,8 +113,8 @@ impl Replicas {
         let mut hosted = self.hosted.write().unwrap_or_else(PoisonError::into_inner);
         let mut taken = Vec::new();
         for partition in hosted.topics.values_mut().flat_map(|topic| topic.partitions.values_mut()) {
-            if let HostedPartition::Online { replica, directory } = partition
-                && *directory == at
+            if let HostedPartition::Online(replica) = partition
+                && replica.directory() == at
             {
                 taken.push(Arc::clone(replica));
                 *partition = HostedPartition::Offline;

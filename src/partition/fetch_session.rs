@@ -147,7 +147,7 @@ impl FetchSession {
     /// small, and what makes room may depend on them.
     fn leave_for_want_of_room(&mut self, key: FetchKey, now: Instant) -> bool {
         let Some(entry) = self.entries.get_mut(&key) else { return false };
-        let leaves = entry.replica.room.is_scarce() && !is_internal_topic(&entry.replica.topic_partition().topic);
+        let leaves = entry.replica.room().is_scarce() && !is_internal_topic(&entry.replica.topic_partition().topic);
         if leaves {
             if entry.asked.take().is_some() {
                 self.forgotten.insert(key);

@@ -65,7 +65,7 @@ pub fn start(replicas: Weak<Replicas>, at: usize, directory: &Directory) -> std:
         if let Some(reason) = signal.fault.get().filter(|_| replicas.directories.len() > 1) {
             replicas.on_directory_fault(at, reason);
         } else if let Err(error) = rounds.round(replicas) {
-            replicas.on_directory_fault(at, &error);
+            replicas.on_log_fault(at, &error);
         }
         LOOK_INTERVAL
     })?;

@@ -69,7 +69,7 @@ impl Replica {
         if !self.commit_wanted.swap(true, Ordering::AcqRel)
             && let Some(replica) = self.myself.upgrade()
         {
-            self.flush_signal.commits.push(replica);
+            self.flush_signal().commits.push(replica);
         }
     }
 

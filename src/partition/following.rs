@@ -52,7 +52,7 @@ impl Replica {
         let before = self.high_watermark();
         for effect in effects {
             let done = self.carry_out(log, follower, effect, records, now);
-            done.inspect_err(|error| self.flush_signal.note_fault(error))?;
+            done.inspect_err(|error| self.note_log_fault(error))?;
         }
         drop(state);
         let high_watermark = self.high_watermark();

@@ -31,7 +31,7 @@ pub fn start(replicas: Weak<Replicas>, retention_interval: Duration) -> std::io:
 fn round(replicas: &Replicas, retention_due: bool, now: Wall) {
     for replica in replicas.all() {
         if let Err(error) = tidy(&replica, retention_due, now) {
-            replica.flush_signal.note_fault(&error);
+            replica.note_log_fault(&error);
             tracing::error!(partition = %replica.topic_partition(), "housekeeping: {error}");
         }
     }

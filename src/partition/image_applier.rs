@@ -13,7 +13,7 @@ use crate::replication::{IsrMember, LeaderStart};
 use crate::rpc::metadata::LeaderRecoveryState;
 
 use super::config::{ReplicaConfig, broker_layers};
-use super::replica::Replica;
+use super::replica::{Place, Replica};
 use super::replicas::{HostedPartition, HostedTopic, LeadershipChange, Replicas};
 
 impl Replicas {
@@ -43,6 +43,7 @@ impl Replicas {
         self.follow_configs(delta, &mut followers);
         if first {
             self.set_strays_aside(&delta.new);
+            self.drop_stray_moves();
         }
         self.image.store(Arc::new(delta.new.clone()));
         // Fetchers find the leaders' addresses in the image, and leaders find there which followers may join.
@@ -82,8 +83,8 @@ impl Replicas {
         let mut offline = Vec::new();
         for ((topic, index, _), mut partition) in missing.into_iter().zip(opened) {
             // Its directory may have failed meanwhile.
-            if let HostedPartition::Online { replica, directory } = &partition
-                && self.places().has_failed(*directory)
+            if let HostedPartition::Online(replica) = &partition
+                && self.places().has_failed(replica.directory())
             {
                 replica.fail();
                 partition = HostedPartition::Offline;
@@ -188,8 +189,9 @@ impl Replicas {
         }
         let high_watermark = place.log.high_watermark(&topic_partition).unwrap_or_default();
         let proposals = self.isr_proposals.clone();
+        let place = Place::new(directory, place);
         let replica = Replica::new(topic_partition, topic.id, log, high_watermark, config, place, proposals);
-        Ok(HostedPartition::Online { replica, directory })
+        Ok(HostedPartition::Online(replica))
     }
 
     pub(super) fn replica_config(&self, image: &ClusterImage, topic: &str) -> ReplicaConfig {
@@ -293,10 +295,12 @@ impl Replicas {
 
     pub(super) fn delete_hosted(&self, topic: &TopicImage, index: i32, partition: &HostedPartition) {
         match partition {
-            HostedPartition::Online { replica, .. } => self.delete_replica(replica),
+            HostedPartition::Online(replica) => self.delete_replica(replica),
             HostedPartition::Offline => {
                 self.forget_offline(topic.id, index);
-                self.places().remove_offline(&TopicPartition::new(Arc::clone(&topic.name), index));
+                let partition = TopicPartition::new(Arc::clone(&topic.name), index);
+                self.end_move(&partition);
+                self.places().remove_offline(&partition);
             }
         }
     }
@@ -307,6 +311,7 @@ impl Replicas {
             self.tell(replica, None);
         }
         self.fetchers.point([(Arc::clone(replica), None)]);
+        self.end_move(replica.topic_partition());
     }
 
     pub(super) fn delete_replica(&self, replica: &Arc<Replica>) {
@@ -314,7 +319,7 @@ impl Replicas {
         match replica.delete(random_id()) {
             Ok(()) => self.places().remove(replica.topic_partition()),
             Err(error) => {
-                replica.flush_signal.note_fault(&error);
+                replica.note_log_fault(&error);
                 tracing::error!(partition = %replica.topic_partition(), "cannot delete: {error}");
             }
         }

@@ -31,6 +31,8 @@ families! {
         "Bytes per second sent to followers of throttled partitions.";
     FOLLOWER_RATE Gauge "kafka_server_followerreplication_byte_rate" []
         "Bytes per second fetched by throttled followers here.";
+    MOVER_RATE Gauge "kafka_server_alterlogdirsreplication_byte_rate" []
+        "Bytes per second copied from one log directory to another.";
     HELD_BACK Counter "ottla_replication_held_back_total" ["role"]
         "Fetches that a replication throttle left out a partition of, where this broker was leader or follower.";
     MESSAGES_IN Counter "kafka_server_brokertopicmetrics_messagesin_total" ["topic"] "Records appended by this leader.";
@@ -135,9 +137,10 @@ impl PartitionMetrics {
     }
 
     fn write_throttles(&self, page: &mut Page) {
-        let (ReplicationThrottles { leader, follower }, now) = (self.0.throttles(), clock::monotonic());
+        let (ReplicationThrottles { leader, follower, mover }, now) = (self.0.throttles(), clock::monotonic());
         page.value(&LEADER_RATE, leader.bytes_per_second(now).round());
         page.value(&FOLLOWER_RATE, follower.bytes_per_second(now).round());
+        page.value(&MOVER_RATE, mover.bytes_per_second(now).round());
         let mut samples = page.family(&HELD_BACK);
         samples.add(&["leader"], leader.held_back());
         samples.add(&["follower"], follower.held_back());

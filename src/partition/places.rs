@@ -4,6 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::model::TopicPartition;
 
+/// Wishes for partitions that may never come are bounded.
+const PREFERRED_MAX: usize = 100_000;
+
 /// The place of each partition, by the directory's index. Partitions found at the start are in it before the metadata
 /// has said a word about them.
 #[derive(Debug)]
@@ -13,6 +16,8 @@ pub(super) struct Places {
     counts: Vec<usize>,
     /// Directories that have failed.
     failed: BTreeSet<usize>,
+    /// Where partitions that are not here yet are to go.
+    preferred: HashMap<TopicPartition, usize>,
 }
 
 impl Places {
@@ -20,7 +25,7 @@ impl Places {
     pub fn new(found: Vec<Vec<TopicPartition>>) -> Self {
         let counts = found.iter().map(Vec::len).collect();
         let of = (0..).zip(found).flat_map(|(at, partitions)| partitions.into_iter().map(move |found| (found, at)));
-        Self { of: of.collect(), counts, failed: BTreeSet::new() }
+        Self { of: of.collect(), counts, failed: BTreeSet::new(), preferred: HashMap::new() }
     }
 
     /// Where the partition lives. A new one goes where the fewest are, the first of such directories, as long as one is
@@ -29,12 +34,30 @@ impl Places {
         if let Some(&at) = self.of.get(partition) {
             return at;
         }
+        let preferred = self.preferred.remove(partition);
+        if let Some(at) = preferred.filter(|at| !self.failed.contains(at)) {
+            self.put(partition, at);
+            return at;
+        }
         let counts = self.counts.iter_mut().enumerate();
         let order = |(at, count): &(usize, &mut usize)| (self.failed.contains(at), **count);
         let (at, count) = counts.min_by_key(order).expect("there is a directory");
         *count += 1;
         self.of.insert(partition.clone(), at);
         at
+    }
+
+    /// A partition that is not here is to go there when it comes. Too many of such wishes are not remembered.
+    pub fn prefer(&mut self, partition: &TopicPartition, at: usize) {
+        if self.preferred.len() < PREFERRED_MAX || self.preferred.contains_key(partition) {
+            self.preferred.insert(partition.clone(), at);
+        }
+    }
+
+    /// The partition has moved to another directory.
+    pub fn relocate(&mut self, partition: &TopicPartition, at: usize) {
+        self.remove(partition);
+        self.put(partition, at);
     }
 
     /// The directory has failed; false when it had before.
@@ -118,6 +141,25 @@ mod tests {
         places.remove(&name(9));
         assert_eq!([2, 3].map(|partition| places.place(&name(partition))), [1, 0]);
         assert_eq!(places.all().count(), 3);
+    }
+
+    #[test]
+    fn a_wish_counts_once_and_only_where_it_can_be_granted() {
+        let mut places = Places::new(vec![vec![name(0)], vec![], vec![]]);
+        places.prefer(&name(1), 0);
+        assert_eq!(places.place(&name(1)), 0, "though others have less");
+        places.remove(&name(1));
+        assert_eq!(places.place(&name(1)), 1, "the wish is granted");
+        places.prefer(&name(2), 2);
+        places.fail(2);
+        assert_eq!(places.place(&name(2)), 0);
+    }
+
+    #[test]
+    fn what_moves_leaves_room_and_takes_some() {
+        let mut places = Places::new(vec![vec![name(0)], vec![]]);
+        places.relocate(&name(0), 1);
+        assert_eq!((places.find(&name(0)), places.place(&name(1))), (Some(1), 0));
     }
 
     #[test]

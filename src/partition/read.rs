@@ -119,7 +119,7 @@ impl Replica {
 
     /// What the log has read; a fault of its disk is passed on to the flusher.
     pub(super) fn noted<T>(&self, outcome: Result<T, LogError>) -> Result<T, LogError> {
-        outcome.inspect_err(|error| self.flush_signal.note_fault(error))
+        outcome.inspect_err(|error| self.note_log_fault(error))
     }
 
     /// Answers ListOffsets below what `isolation` may see.

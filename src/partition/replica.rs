@@ -4,12 +4,13 @@
 //! across the write to the page cache but never across an await. Readers use offsets that are published
 //! atomically and never take the lock. What it does in each role is in `leading`, `append`, `following` and `read`.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
-use crate::log::{LogError, LogReader, OsDisk, PartitionLog, ProducerInfo};
+use crate::log::{LogAccess, LogError, LogReader, OsDisk, PartitionLog, ProducerInfo};
 use crate::model::{LeaderEpoch, Offset, TopicId, TopicPartition, Uuid};
 use crate::replication::{Effect, Follower, Leader};
 
@@ -46,13 +47,36 @@ pub struct Replica {
     pub(super) commit_wanted: AtomicBool,
     /// Held while a flush runs; true once one has failed.
     pub(super) flush_failed: Mutex<bool>,
-    pub(super) flush_signal: Arc<FlushSignal>,
-    /// What the disk has left for producers.
-    pub(super) room: Arc<Room>,
+    /// Changed under the partition's lock.
+    place: ArcSwap<Place>,
+    /// Held while a copy in another directory takes the log's place, and by whoever must not come in between.
+    pub(super) relocating: Mutex<()>,
     pub(super) myself: Weak<Self>,
     pub(super) waiters: Waiters,
     isr_proposals: IsrProposalSender,
     traffic: Traffic,
+}
+
+/// Where a replica's log lies.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Which of the broker's data directories it is.
+    pub(super) directory: usize,
+    path: PathBuf,
+    signal: Arc<FlushSignal>,
+    room: Arc<Room>,
+}
+
+impl Place {
+    /// In the directory at this place among the broker's.
+    pub(super) fn new(at: usize, directory: &Directory) -> Self {
+        Self {
+            directory: at,
+            path: directory.log.path().to_owned(),
+            signal: Arc::clone(&directory.signal),
+            room: Arc::clone(&directory.room),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -79,7 +103,7 @@ impl Replica {
         mut log: PartitionLog<OsDisk>,
         high_watermark: Offset,
         config: Arc<ReplicaConfig>,
-        place: &Directory,
+        place: Place,
         isr_proposals: IsrProposalSender,
     ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start_offset(), log.log_end_offset());
@@ -97,8 +121,8 @@ impl Replica {
             flush_wanted: AtomicBool::new(false),
             commit_wanted: AtomicBool::new(false),
             flush_failed: Mutex::new(false),
-            flush_signal: Arc::clone(&place.signal),
-            room: Arc::clone(&place.room),
+            place: ArcSwap::from_pointee(place),
+            relocating: Mutex::new(()),
             myself: Weak::clone(myself),
             waiters: Waiters::default(),
             isr_proposals,
@@ -201,10 +225,38 @@ impl Replica {
         self.config.store(config);
     }
 
+    /// Which of the broker's data directories the log is in.
+    pub(super) fn directory(&self) -> usize {
+        self.place.load().directory
+    }
+
+    /// From now on the log is elsewhere. To be called under the partition's lock.
+    pub(super) fn set_place(&self, place: Place) {
+        self.place.store(Arc::new(place));
+    }
+
+    /// The flusher of its directory.
+    pub(super) fn flush_signal(&self) -> Arc<FlushSignal> {
+        Arc::clone(&self.place.load().signal)
+    }
+
+    /// What the disk has left for producers.
+    pub(super) fn room(&self) -> Arc<Room> {
+        Arc::clone(&self.place.load().room)
+    }
+
     /// Tells the directory's flusher when the disk has failed.
     pub(super) fn note_fault(&self, error: &PartitionError) {
         if let PartitionError::Log(error) = error {
-            self.flush_signal.note_fault(error);
+            self.note_log_fault(error);
+        }
+    }
+
+    /// The same for what the log says. A reader may still have been in a directory that the log has left.
+    pub(super) fn note_log_fault(&self, error: &LogError) {
+        let place = self.place.load();
+        if error.is_below(&place.path) {
+            place.signal.note_fault(error);
         }
     }
 
@@ -220,6 +272,7 @@ impl Replica {
 
     /// Ends the replica and renames its directory for removal. `unique` names the renamed directory.
     pub(super) fn delete(&self, unique: Uuid) -> Result<(), LogError> {
+        let _stays = self.stay();
         match self.end() {
             Some(log) => log.delete(unique),
             None => Ok(()),
@@ -228,6 +281,7 @@ impl Replica {
 
     /// Ends the replica and sets its log aside, whole, until its topic is restored.
     pub(super) fn set_aside(&self) -> Result<(), LogError> {
+        let _stays = self.stay();
         match self.end() {
             Some(log) => log.set_aside(self.topic_id, self.high_watermark()),
             None => Ok(()),
@@ -236,6 +290,7 @@ impl Replica {
 
     /// Ends the replica with everything flushed.
     pub(super) fn close(&self) -> Result<(), LogError> {
+        let _stays = self.stay();
         match self.end() {
             Some(log) => log.close(),
             None => Ok(()),
@@ -250,6 +305,11 @@ impl Replica {
     /// True once it has been deleted or closed, or its disk has failed.
     pub(super) fn is_ended(&self) -> bool {
         self.state().log.is_none()
+    }
+
+    /// Until the guard is dropped the log does not change its directory.
+    pub(super) fn stay(&self) -> MutexGuard<'_, ()> {
+        self.relocating.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn end(&self) -> Option<PartitionLog<OsDisk>> {
@@ -283,7 +343,7 @@ impl Replica {
             self.want_commit();
         }
         if wants_flush(log, &self.config.load()) {
-            self.flush_signal.want(&self.flush_wanted);
+            self.flush_signal().want(&self.flush_wanted);
         }
     }
 
@@ -310,6 +370,12 @@ impl Replica {
             let (topic_partition, topic_id) = (self.topic_partition.clone(), self.topic_id);
             self.isr_proposals.send(ProposedIsr { topic_partition, topic_id, proposal });
         }
+    }
+}
+
+impl LogAccess<OsDisk> for Replica {
+    fn with<T>(&self, work: impl FnOnce(&mut PartitionLog<OsDisk>) -> T) -> Option<T> {
+        self.with_log(work)
     }
 }
 

@@ -29,16 +29,19 @@ use super::fetchers::Fetchers;
 use super::flusher::FlushSignal;
 use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
 use super::metrics::IsrChanges;
+use super::moves::Moves;
 use super::offline_reports::OfflineReports;
 use super::places::Places;
 use super::replica::Replica;
 use super::round_thread::RoundThread;
 use super::suspicions::Suspicions;
 use super::throttle::ReplicationThrottles;
-use super::{cleaner, disk_space, flusher, housekeeping};
+use super::{cleaner, disk_space, flusher, housekeeping, mover};
 
 /// Followers are judged no more often than this.
 const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
+/// More threads than this move no replica any sooner.
+const MOVERS_MAX: usize = 64;
 
 /// What the replicas of a broker need to know of it.
 pub struct ReplicasConfig {
@@ -52,6 +55,8 @@ pub struct ReplicasConfig {
     pub open_files_max: usize,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
+    /// `num.replica.alter.log.dirs.threads`; one for each directory when it is not set.
+    pub mover_threads: Option<usize>,
     /// `log.retention.check.interval.ms`.
     pub retention_interval: std::time::Duration,
     /// `replica.lag.time.max.ms`.
@@ -96,6 +101,7 @@ pub struct Replicas {
     threads: Mutex<Vec<Thread>>,
     pub(super) isr_changes: IsrChanges,
     pub(super) throttles: ReplicationThrottles,
+    pub(super) moves: Mutex<Moves>,
     pub(super) suspicions: Suspicions,
     /// Replicas here that cannot be used.
     pub(super) offline: watch::Sender<ReplicaNames>,
@@ -121,6 +127,7 @@ pub struct ReplicationConfig {
 
 enum Thread {
     Round(RoundThread),
+    Mover(RoundThread),
     Committer(Committer),
 }
 
@@ -148,10 +155,7 @@ pub(super) struct HostedTopic {
 
 #[derive(Clone)]
 pub(super) enum HostedPartition {
-    Online {
-        replica: Arc<Replica>,
-        directory: usize,
-    },
+    Online(Arc<Replica>),
     /// Its log cannot be opened.
     Offline,
 }
@@ -159,7 +163,7 @@ pub(super) enum HostedPartition {
 impl HostedPartition {
     pub(super) fn online(&self) -> Option<&Arc<Replica>> {
         match self {
-            Self::Online { replica, .. } => Some(replica),
+            Self::Online(replica) => Some(replica),
             Self::Offline => None,
         }
     }
@@ -196,11 +200,13 @@ impl Replicas {
             threads: Mutex::default(),
             isr_changes: IsrChanges::default(),
             throttles,
+            moves: Mutex::default(),
             suspicions: Suspicions::default(),
             offline: watch::channel(ReplicaNames::new()).0,
             trusted: Mutex::new(true),
             lifecycle: OnceLock::new(),
         });
+        replicas.find_moves()?;
         replicas.start_threads().map_err(LogError::io("start a thread for", PathBuf::new()))?;
         Ok(replicas)
     }
@@ -214,6 +220,12 @@ impl Replicas {
         threads.push(Thread::Round(housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?));
         threads.push(Thread::Round(cleaner::start(Arc::downgrade(self))?));
         threads.push(Thread::Round(disk_space::start(self)?));
+        for _ in 0..self.config.mover_threads.unwrap_or(self.directories.len()).min(MOVERS_MAX) {
+            // With one directory there is nowhere to move to.
+            if self.directories.len() > 1 {
+                threads.push(Thread::Mover(mover::start(Arc::downgrade(self))?));
+            }
+        }
         Ok(())
     }
 
@@ -261,6 +273,16 @@ impl Replicas {
         self.suspicions.suspected(clock::monotonic())
     }
 
+    /// The threads that move replicas to other directories.
+    pub(super) fn movers(&self) -> Vec<std::thread::Thread> {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let mover = |thread: &Thread| match thread {
+            Thread::Mover(thread) => Some(thread.thread().clone()),
+            Thread::Round(_) | Thread::Committer(_) => None,
+        };
+        threads.iter().filter_map(mover).collect()
+    }
+
     /// `node.id`.
     pub(super) fn broker_id(&self) -> BrokerId {
         self.config.broker_id
@@ -298,7 +320,7 @@ impl Replicas {
     pub fn find(&self, topic: &str, partition: i32) -> Result<Arc<Replica>, PartitionError> {
         let hosted = self.hosted.read().unwrap_or_else(PoisonError::into_inner);
         match hosted.topics.get(topic).and_then(|topic| topic.partitions.get(&partition)) {
-            Some(HostedPartition::Online { replica, .. }) => Ok(Arc::clone(replica)),
+            Some(HostedPartition::Online(replica)) => Ok(Arc::clone(replica)),
             Some(HostedPartition::Offline) => Err(PartitionError::Offline(TopicPartition::new(topic, partition))),
             None => {
                 drop(hosted);
@@ -324,16 +346,6 @@ impl Replicas {
     /// All replicas here, in no order.
     pub fn all(&self) -> impl Iterator<Item = Arc<Replica>> {
         self.snapshot(|_| true).into_iter()
-    }
-
-    /// The data directories with the replicas in each; `None` for one that has failed.
-    pub fn by_directory(&self) -> Vec<(PathBuf, Option<Vec<Arc<Replica>>>)> {
-        let replicas = |at| {
-            let has_failed = self.places().has_failed(at);
-            (!has_failed).then(|| self.snapshot(|directory| directory == at))
-        };
-        let usable = self.directories.iter().enumerate().map(|(at, d)| (d.log.path().to_owned(), replicas(at)));
-        usable.chain(self.config.lost_log_dirs.iter().map(|path| (path.clone(), None))).collect()
     }
 
     /// How many data directories have failed.
@@ -363,7 +375,7 @@ impl Replicas {
         let partitions = hosted.topics.values().flat_map(|topic| topic.partitions.values());
         partitions
             .filter_map(|partition| match partition {
-                HostedPartition::Online { replica, directory } if wanted(*directory) => Some(Arc::clone(replica)),
+                HostedPartition::Online(replica) if wanted(replica.directory()) => Some(Arc::clone(replica)),
                 _ => None,
             })
             .collect()
@@ -394,7 +406,7 @@ impl Replicas {
         self.fetchers.stop();
         for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
             match thread {
-                Thread::Round(thread) => thread.stop(),
+                Thread::Round(thread) | Thread::Mover(thread) => thread.stop(),
                 Thread::Committer(committer) => committer.stop(),
             }
         }
@@ -405,6 +417,7 @@ impl Replicas {
             open.iter().try_for_each(|replica| replica.close())?;
             let open: HashSet<_> = open.iter().map(|replica| replica.topic_partition()).collect();
             all_were_open &= directory.log.partitions()?.iter().all(|partition| open.contains(partition));
+            all_were_open &= directory.log.moved()?.is_empty();
             directory.log.write_checkpoints()?;
         }
         Ok(all_were_open)

@@ -44,6 +44,7 @@ impl World {
             lost_log_dirs: Vec::new(),
             open_files_max: 100,
             recovery_threads: 2,
+            mover_threads: None,
             retention_interval: std::time::Duration::from_secs(300),
             replica_lag_time_max_ms: 30_000,
             // Tests that clean do it themselves, and two cleanings of a log at a time are none.

@@ -72,21 +72,25 @@ impl ReplicationThrottle {
     }
 }
 
-/// Both directions.
+/// Both directions, and what stays within the broker.
 #[derive(Debug)]
 pub struct ReplicationThrottles {
     /// What leaders here send: `leader.replication.throttled.rate`.
     pub leader: ReplicationThrottle,
     /// What followers here fetch: `follower.replication.throttled.rate`.
     pub follower: ReplicationThrottle,
+    /// What moves between data directories: `replica.alter.log.dirs.io.max.bytes.per.second`.
+    pub mover: ReplicationThrottle,
 }
 
 impl ReplicationThrottles {
     pub(super) fn new(config: &ReplicationQuotaConfig) -> Self {
         let windows = QuotaWindows { num: config.window_num, size_ms: config.window_size_ms };
+        let mover_windows = QuotaWindows { num: config.mover_window_num, size_ms: config.mover_window_size_ms };
         Self {
             leader: ReplicationThrottle::new(windows, config.leader_rate),
             follower: ReplicationThrottle::new(windows, config.follower_rate),
+            mover: ReplicationThrottle::new(mover_windows, config.mover_rate),
         }
     }
 
@@ -94,6 +98,7 @@ impl ReplicationThrottles {
     pub(super) fn set_limits(&self, config: &ReplicationQuotaConfig) {
         self.leader.set_limit(config.leader_rate);
         self.follower.set_limit(config.follower_rate);
+        self.mover.set_limit(config.mover_rate);
     }
 }
 

@@ -138,7 +138,7 @@ api_keys! {
     DeleteAcls = 31;
     DescribeConfigs = 32: DescribeConfigsRequest -> DescribeConfigsResponse;
     AlterConfigs = 33: AlterConfigsRequest -> AlterConfigsResponse;
-    AlterReplicaLogDirs = 34;
+    AlterReplicaLogDirs = 34: AlterReplicaLogDirsRequest -> AlterReplicaLogDirsResponse;
     DescribeLogDirs = 35: DescribeLogDirsRequest -> DescribeLogDirsResponse;
     SaslAuthenticate = 36: SaslAuthenticateRequest -> SaslAuthenticateResponse;
     CreatePartitions = 37: CreatePartitionsRequest -> CreatePartitionsResponse;

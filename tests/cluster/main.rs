@@ -10,6 +10,7 @@ mod consumer_group_answers;
 mod consumer_groups;
 mod deleted_topics;
 mod dev_cluster;
+mod directory_moves;
 mod drop_in;
 mod failed_directories;
 mod failover;

@@ -63,6 +63,7 @@ oracles! {
     OffsetForLeaderEpochRequest
     DescribeConfigsRequest
     AlterConfigsRequest
+    AlterReplicaLogDirsRequest
     DescribeLogDirsRequest
     CreatePartitionsRequest
     DeleteGroupsRequest

@@ -3,18 +3,18 @@
 //! The data directories of this broker with the size of each partition in them; null asks for all partitions, an empty
 //! list for the directories alone. Version 2 is flexible, version 3 has a top-level error, version 4 the size and free
 //! space of the volume (KIP-827), version 5 whether the directory takes no new partitions, which cannot be set here.
-//! A directory that has failed is there with KAFKA_STORAGE_ERROR. A partition that cannot be opened is left out. Lag is 0:
-//! partitions do not move between directories. Ours, in a tagged field:
-//! how far a compacted partition is cleaned.
+//! A directory that has failed is there with KAFKA_STORAGE_ERROR. A partition that cannot be opened is left out. One that
+//! is on its way to another directory is in both, in that one as a future replica, whose lag is what is not copied yet;
+//! other lags are 0. Ours, in a tagged field: how far a compacted partition is cleaned.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::broker::call::Call;
 use crate::broker::context::Context;
-use crate::model::ErrorCode;
-use crate::partition::Replica;
+use crate::model::{ErrorCode, TopicPartition};
+use crate::partition::{DirectoryContent, FutureReplica};
 use crate::protocol::messages::{
     DescribableLogDirTopic, DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
     DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -26,7 +26,7 @@ pub async fn handle(context: &Context, _: Call, request: DescribeLogDirsRequest)
     let directories = context.replicas.by_directory();
     // A volume that hangs must not hang those who share this thread.
     let results = tokio::task::spawn_blocking(move || {
-        directories.into_iter().map(|(path, replicas)| describe(path, replicas, asked.as_ref())).collect()
+        directories.into_iter().map(|directory| describe(directory, asked.as_ref())).collect()
     })
     .await
     .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()));
@@ -50,23 +50,33 @@ impl Asked {
     }
 }
 
-fn describe(path: PathBuf, replicas: Option<Vec<Arc<Replica>>>, asked: Option<&Asked>) -> DescribeLogDirsResult {
+fn describe(directory: DirectoryContent, asked: Option<&Asked>) -> DescribeLogDirsResult {
+    let DirectoryContent { path, replicas, futures } = directory;
     let log_dir = path.display().to_string();
     let Some(replicas) = replicas else {
         let error_code = ErrorCode::KafkaStorageError;
         return DescribeLogDirsResult { error_code, log_dir, ..DescribeLogDirsResult::default() };
     };
     let mut topics: BTreeMap<Arc<str>, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
-    for replica in replicas {
-        let name = replica.topic_partition();
+    let mut tell = |name: &TopicPartition, partition: DescribeLogDirsPartition| {
         if asked.is_none_or(|asked| asked.contains(&name.topic, name.partition)) {
-            topics.entry(Arc::clone(&name.topic)).or_default().push(DescribeLogDirsPartition {
-                partition_index: name.partition,
-                partition_size: i64::try_from(replica.size_bytes()).unwrap_or(i64::MAX),
-                cleaned_offset: replica.cleaned_offset().unwrap_or(-1),
-                ..DescribeLogDirsPartition::default()
-            });
+            let partition = DescribeLogDirsPartition { partition_index: name.partition, ..partition };
+            topics.entry(Arc::clone(&name.topic)).or_default().push(partition);
         }
+    };
+    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    for replica in replicas {
+        let cleaned_offset = replica.cleaned_offset().unwrap_or(-1);
+        let partition_size = size(replica.size_bytes());
+        tell(
+            replica.topic_partition(),
+            DescribeLogDirsPartition { partition_size, cleaned_offset, ..DescribeLogDirsPartition::default() },
+        );
+    }
+    for FutureReplica { topic_partition, size_bytes, offset_lag } in futures {
+        let partition_size = size(size_bytes);
+        let future = DescribeLogDirsPartition { partition_size, offset_lag, is_future_key: true, ..Default::default() };
+        tell(&topic_partition, future);
     }
     let (total_bytes, usable_bytes) = volume(&path);
     DescribeLogDirsResult {

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::client::{ClusterClient, ClusterError, Target};
-use crate::model::TopicPartition;
-use crate::protocol::{DescribableLogDirTopic, DescribeLogDirsRequest, DescribeLogDirsResult};
+use crate::model::{ErrorCode, TopicPartition};
+use crate::protocol::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic, AlterReplicaLogDirsRequest, DescribableLogDirTopic,
+    DescribeLogDirsRequest, DescribeLogDirsResult,
+};
 
 /// The log directories of these brokers, with their replicas of `topics`, or with all they have.
 pub async fn describe(
@@ -27,6 +30,31 @@ pub async fn describe(
         found.insert(*broker, response.results);
     }
     Ok(found)
+}
+
+/// Has replicas, each of a partition on a broker, move to the log directories named for them; what each is answered.
+pub async fn alter(
+    client: &mut ClusterClient,
+    wanted: &BTreeMap<(TopicPartition, i32), String>,
+) -> Result<BTreeMap<(TopicPartition, i32), ErrorCode>, ClusterError> {
+    let mut requests: BTreeMap<i32, Vec<AlterReplicaLogDir>> = BTreeMap::new();
+    for ((partition, broker), path) in wanted {
+        let topics =
+            vec![AlterReplicaLogDirTopic { name: partition.topic.to_string(), partitions: vec![partition.partition] }];
+        requests.entry(*broker).or_default().push(AlterReplicaLogDir { path: path.clone(), topics });
+    }
+    let mut outcomes = BTreeMap::new();
+    for (broker, dirs) in requests {
+        let request = AlterReplicaLogDirsRequest { dirs };
+        let response = client.ask(&Target::Broker(broker), &request, |_| ErrorCode::None).await?;
+        for topic in response.results {
+            for partition in topic.partitions {
+                let name = TopicPartition::new(topic.topic_name.as_str(), partition.partition_index);
+                outcomes.insert((name, broker), partition.error_code);
+            }
+        }
+    }
+    Ok(outcomes)
 }
 
 /// How far each compacted partition is cleaned, where brokers tell it: by the replica that is behind the others.

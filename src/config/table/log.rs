@@ -110,7 +110,7 @@ keys! {
     Int "num.recovery.threads.per.data.dir" = "2"; at_least(1), high, in_force;
     /// Number of threads that move replicas between log directories.
     Int "num.replica.alter.log.dirs.threads" = null;
-        high, accepted("Replicas do not move between log directories.");
+        high, in_force;
     /// A partition forgets an idempotent producer that has been silent for this many milliseconds.
     Int "producer.id.expiration.ms" = "86400000"; at_least(1), low, cluster_wide, in_force;
     /// How often partitions look for producers to forget, in milliseconds.
