@@ -16,6 +16,7 @@ mod console_producer;
 mod consumer_groups;
 mod consumer_perf_test;
 mod delete_records;
+mod directory_moves;
 #[cfg(test)]
 mod documentation;
 mod dump_log;

@@ -1,9 +1,11 @@
 //! `kafka-reassign-partitions`: moves partitions between brokers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::directory_moves;
 use super::failure::{Failure, exception, message};
 use super::options::{BOOTSTRAP_CONTROLLER, BOOTSTRAP_SERVER, COMMAND_CONFIG, Given, HELP, Opt, Style, Tool, VERSION};
 use super::partition_lists::{json_file, partitions_of};
@@ -14,7 +16,9 @@ use crate::client::admin::{log_dirs, reassignments};
 use crate::model::TopicPartition;
 
 const ACTIONS: [&str; 5] = ["generate", "execute", "verify", "cancel", "list"];
-const NO_DIRECTORIES: &str = "replicas do not move between directories";
+const DIRECTORY_THROTTLE: &str = "replica-alter-log-dirs-throttle";
+/// How long a move between directories may take to begin.
+const BEGIN_MAX: Duration = Duration::from_secs(30);
 const RUN_VERIFY: &str =
     "Warning: You must run --verify periodically, until the reassignment completes, to ensure the throttle is removed.";
 
@@ -37,8 +41,7 @@ pub(super) static TOOL: Tool = Tool {
         Opt::flag("list", "Lists the moves under way."),
         Opt::flag("preserve-throttles", "Leaves throttles as they are."),
         Opt::value("reassignment-json-file", "file", "A JSON file with the moves."),
-        Opt::value("replica-alter-log-dirs-throttle", "bytes/s", "Slows moves between directories down.")
-            .not_served(NO_DIRECTORIES),
+        Opt::value("replica-alter-log-dirs-throttle", "bytes/s", "Slows moves between directories down."),
         Opt::value("throttle", "bytes/s", "Slows moves down."),
         Opt::value("timeout", "ms", "How long to wait for a move to begin.").without_effect("30 seconds are tried"),
         Opt::value("topics-to-move-json-file", "file", "A JSON file with the topics."),
@@ -78,19 +81,16 @@ fn run(given: &Given) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The moves that the JSON file asks for.
-fn asked(given: &Given) -> Result<Replicas, Failure> {
+/// The moves that the JSON file asks for: to brokers, and to their directories.
+fn asked(given: &Given) -> Result<(Replicas, directory_moves::Wanted), Failure> {
     let document = json_file(given.value("reassignment-json-file").unwrap_or_default())?;
-    let mut replicas = Replicas::new();
+    let (mut replicas, mut directories) = (Replicas::new(), directory_moves::Wanted::new());
     for (partition, entry) in partitions_of(&document)? {
         let list = entry.get("replicas").and_then(Value::as_array);
         let list = list.ok_or_else(|| Failure::said("No such field exists: `replicas`"))?;
         let ids: Option<Vec<i32>> = list.iter().map(|id| id.as_i64().and_then(|id| i32::try_from(id).ok())).collect();
         let ids = ids.ok_or_else(|| Failure::said(format!("the replicas of {partition} are no broker ids")))?;
-        let places = entry.get("log_dirs").and_then(Value::as_array);
-        if places.is_some_and(|places| places.iter().any(|place| place != "any")) {
-            return Err(Failure::said(format!("{partition} names log_dirs, which only \"any\" is served for")));
-        }
+        directory_moves::asked(entry, &partition, &ids, &mut directories)?;
         if ids.is_empty() {
             return Err(Failure::said(format!("Partition {partition} has an empty list of replicas")));
         }
@@ -100,7 +100,10 @@ fn asked(given: &Given) -> Result<Replicas, Failure> {
             )));
         }
     }
-    if replicas.is_empty() { Err(Failure::said("Partition reassignment list cannot be empty")) } else { Ok(replicas) }
+    match replicas.is_empty() {
+        true => Err(Failure::said("Partition reassignment list cannot be empty")),
+        false => Ok((replicas, directories)),
+    }
 }
 
 fn names<'a>(partitions: impl Iterator<Item = &'a TopicPartition>) -> String {
@@ -187,7 +190,7 @@ async fn generate(given: &Given, client: &mut ClusterClient) -> Result<(), Failu
 }
 
 async fn execute(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
-    let wanted = asked(given)?;
+    let (wanted, wanted_directories) = asked(given)?;
     let under_way = reassignments::list(client).await?;
     if !under_way.is_empty() && !given.has("additional") {
         return Err(Failure::said(
@@ -202,11 +205,19 @@ async fn execute(given: &Given, client: &mut ClusterClient) -> Result<(), Failur
     before.retain(|partition, _| wanted.contains_key(partition));
     say!("Current partition replica assignment\n\n{}\n", document(&before, &directories(client).await?));
     say!("Save this to use as the --reassignment-json-file option during rollback");
-    if let Some(rate) = throttle(given)? {
+    let (rate, directory_rate) = (rate(given, "throttle")?, rate(given, DIRECTORY_THROTTLE)?);
+    if rate.or(directory_rate).is_some() {
         say!("{RUN_VERIFY}");
+    }
+    if let Some(rate) = rate {
         reassignment_throttles::set(client, rate, &wanted, &before, &under_way).await?;
         say!("The inter-broker throttle limit was set to {rate} B/s");
     }
+    if let Some(rate) = directory_rate {
+        directory_moves::set_throttle(client, rate, &wanted_directories).await?;
+    }
+    // A broker remembers where a replica is to be that comes only now.
+    log_dirs::alter(client, &wanted_directories).await?;
     let asked = wanted.iter().map(|(partition, replicas)| (partition.clone(), Some(replicas.clone()))).collect();
     let allow_change = !given.has("disallow-replication-factor-change");
     let outcomes = reassignments::alter(client, &asked, allow_change).await?;
@@ -218,19 +229,19 @@ async fn execute(given: &Given, client: &mut ClusterClient) -> Result<(), Failur
     }
     let plural = if wanted.len() == 1 { "" } else { "s" };
     say!("Successfully started partition reassignment{plural} for {}", names(wanted.keys()));
-    Ok(())
+    directory_moves::begin(client, &wanted_directories, BEGIN_MAX).await
 }
 
 /// The rate that was asked for. Kafka takes a negative one for none.
-fn throttle(given: &Given) -> Result<Option<u64>, Failure> {
-    let Some(text) = given.value("throttle") else { return Ok(None) };
+fn rate(given: &Given, option: &str) -> Result<Option<u64>, Failure> {
+    let Some(text) = given.value(option) else { return Ok(None) };
     let rate: i64 =
-        text.trim().parse().map_err(|_| Failure::said(format!("--throttle expects a number, not {text}")))?;
+        text.trim().parse().map_err(|_| Failure::said(format!("--{option} expects a number, not {text}")))?;
     Ok(u64::try_from(rate).ok())
 }
 
 async fn verify(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
-    let wanted = asked(given)?;
+    let (wanted, wanted_directories) = asked(given)?;
     let under_way = reassignments::list(client).await?;
     let now = current(client, &topics_of(&wanted)).await?;
     say!("Status of partition reassignment:");
@@ -251,7 +262,7 @@ async fn verify(given: &Given, client: &mut ClusterClient) -> Result<(), Failure
             );
         }
     }
-    say!("");
+    unfinished |= directory_moves::verify(client, &wanted_directories).await?;
     if !unfinished && !given.has("preserve-throttles") {
         reassignment_throttles::clear(client, &topics_of(&wanted)).await?;
     }
@@ -259,7 +270,7 @@ async fn verify(given: &Given, client: &mut ClusterClient) -> Result<(), Failure
 }
 
 async fn cancel(given: &Given, client: &mut ClusterClient) -> Result<(), Failure> {
-    let wanted = asked(given)?;
+    let (wanted, wanted_directories) = asked(given)?;
     let under_way = reassignments::list(client).await?;
     let active: BTreeMap<_, _> = wanted
         .keys()
@@ -278,8 +289,12 @@ async fn cancel(given: &Given, client: &mut ClusterClient) -> Result<(), Failure
         }
         say!("Successfully cancelled partition reassignments for: {}", names(active.keys()));
     }
-    // Kafka ends no line here.
-    print(format_args!("None of the specified partition moves are active."));
+    let back = directory_moves::under_way(client, &wanted_directories).await?;
+    match back.is_empty() {
+        // Kafka ends no line here.
+        true => print(format_args!("None of the specified partition moves are active.")),
+        false => directory_moves::begin(client, &back, BEGIN_MAX).await?,
+    }
     if !given.has("preserve-throttles") {
         reassignment_throttles::clear(client, &topics_of(&wanted)).await?;
     }

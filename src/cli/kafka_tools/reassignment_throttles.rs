@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::directory_moves;
 use super::failure::Failure;
 use super::session::say;
 use crate::client::ClusterClient;
@@ -82,13 +83,16 @@ pub(super) async fn set(
 
 /// Takes away what [`set`] has set, or Kafka's own tool.
 pub(super) async fn clear(client: &mut ClusterClient, topics: &BTreeSet<String>) -> Result<(), Failure> {
-    let unset = |names: [&str; 2]| names.map(|name| (name.to_owned(), ConfigChange::Unset));
+    fn unset<const N: usize>(names: [&str; N]) -> [(String, ConfigChange); N] {
+        names.map(|name| (name.to_owned(), ConfigChange::Unset))
+    }
+    let rates = [RATES[0], RATES[1], directory_moves::RATE];
     let brokers: Vec<i32> = client.metadata().brokers.keys().copied().collect();
     let plural = |count: usize| if count == 1 { "" } else { "s" };
     let ids: Vec<String> = brokers.iter().map(i32::to_string).collect();
     say!("Clearing broker-level throttles on broker{} {}", plural(ids.len()), ids.join(","));
     for broker in brokers {
-        configs::alter(client, &ConfigResource::Broker(broker), &unset(RATES), false).await?;
+        configs::alter(client, &ConfigResource::Broker(broker), &unset(rates), false).await?;
     }
     let names: Vec<&str> = topics.iter().map(String::as_str).collect();
     say!("Clearing topic-level throttles on topic{} {}", plural(names.len()), names.join(","));
