@@ -1,7 +1,7 @@
 //! Quotas for clients and for replication.
 
 use super::super::key::keys;
-use super::reasons::{JVM_CLASS, QUOTAS};
+use super::reasons::JVM_CLASS;
 
 keys! {
     /// Class that computes clients' quotas.

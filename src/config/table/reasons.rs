@@ -13,7 +13,6 @@ pub(super) const PURGATORY: &str =
     "Waiting requests are removed the moment they are answered; there is nothing to purge.";
 pub(super) const PUSHED: &str =
     "The quorum's leader sends to its followers; nobody fetches, and elections back off by random waits.";
-pub(super) const QUOTAS: &str = "Quotas of this kind are not enforced; nothing is throttled by them.";
 pub(super) const REMOTE: &str = "Read only where tiered storage is enabled, which is refused.";
 pub(super) const SASL: &str = "Read only by SASL listeners, which refuse to start.";
 pub(super) const SHARE: &str = "Share groups are not served, so no client can depend on it.";
