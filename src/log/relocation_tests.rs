@@ -19,8 +19,8 @@ const PLAIN: i64 = 1;
 const ABORTED: i64 = 2;
 /// Has written only what is deleted before the move.
 const GONE: i64 = 3;
-/// Where the log starts before the move.
-const START: Offset = 5;
+/// Where the log starts before the move: in the middle of a segment.
+const START: Offset = 8;
 
 fn partition() -> TopicPartition {
     TopicPartition::new("t", 0)
@@ -99,11 +99,11 @@ impl World {
         let world = Self { disk, a, b, log, acknowledged, aborted, flushed, is_busy: false, meddle: None, uses, taken };
         world.used(|log| {
             log.assign_leader_epoch_start(LeaderEpoch(3)).unwrap();
-            (0..START + 2).for_each(|_| world.append(log, GONE));
+            (0..START - 1).for_each(|_| world.append(log, GONE));
             (0..3).for_each(|_| world.append(log, PLAIN));
             world.abort(log);
             log.flush().unwrap();
-            log.advance_log_start_offset(START + 2).unwrap();
+            log.advance_log_start_offset(START).unwrap();
             log.assign_leader_epoch_start(LeaderEpoch(5)).unwrap();
             (0..4).for_each(|_| world.append(log, PLAIN));
             world.abort(log);
@@ -166,7 +166,7 @@ impl World {
                     Some(_) => {}
                 }
             }
-            match future.take_place(self, self.flushed.get(), Uuid([attempt; 16]), || self.taken.set(true))? {
+            match future.take_place(self, self.flushed.get() + 1, Uuid([attempt; 16]), || self.taken.set(true))? {
                 Relocated::Again(again) => future = again,
                 outcome => return Ok(outcome),
             }
@@ -190,7 +190,7 @@ impl World {
     /// The log holds what was acknowledged, from its start to its end, which is at `least` or above.
     fn check(&self, log: &PartitionLog<SimDisk>, least: Offset) {
         let (start, end) = (log.log_start_offset(), log.log_end_offset());
-        assert!(start >= START + 2, "what was deleted is back: {start}");
+        assert!(start >= START, "what was deleted is back: {start}");
         assert!(end >= least, "the log ends at {end} instead of {least} or later");
         let expected: Vec<_> =
             self.acknowledged.borrow().iter().filter(|(at, _)| (start..end).contains(at)).cloned().collect();
@@ -243,7 +243,7 @@ fn stored(log: &PartitionLog<SimDisk>) -> Vec<(Offset, Bytes)> {
 #[test]
 fn a_log_moves_with_all_that_belongs_to_it_while_it_is_written_to() {
     let world = World::busy();
-    world.a.set_first_dirty_offset(&partition(), START + 3);
+    world.a.set_first_dirty_offset(&partition(), START + 1);
     let reader = world.used(|log| log.reader());
     assert!(matches!(world.relocate(), Ok(Relocated::Done)));
     assert!(world.disk.exists(Path::new("/b/t-0")) && !world.disk.exists(Path::new("/a/t-0")));
@@ -251,14 +251,14 @@ fn a_log_moves_with_all_that_belongs_to_it_while_it_is_written_to() {
     let end = world.used(|log| {
         world.check(log, log.log_end_offset());
         assert_eq!(reader.log_end_offset(), log.log_end_offset(), "readers have come along");
-        let slice = reader.read(START + 2, 1, Offset::MAX, true).unwrap().slice.unwrap();
+        let slice = reader.read(START, 1, Offset::MAX, true).unwrap().slice.unwrap();
         slice.read_into(&mut Vec::new()).unwrap();
         (0..30).for_each(|_| world.append(log, PLAIN));
         log.flush().unwrap();
         log.log_end_offset()
     });
-    assert_eq!(world.b.high_watermark(&partition()), Some(world.flushed.get()));
-    assert_eq!(world.b.first_dirty_offset(&partition()), Some(START + 3));
+    assert_eq!(world.b.high_watermark(&partition()), Some(world.flushed.get() + 1), "the hint of now");
+    assert_eq!(world.b.first_dirty_offset(&partition()), Some(START + 1));
     assert!(world.a.offsets_of(&partition()).is_empty());
     world.a.write_checkpoints().unwrap();
     world.b.write_checkpoints().unwrap();
@@ -396,6 +396,13 @@ fn what_is_truncated_deleted_or_cleaned_meanwhile_is_so_in_the_copy() {
             assert_eq!(segments(moved), segments(stayed), "{name} {at}");
             let aborted = |log: &PartitionLog<SimDisk>| log.reader().aborted_transactions(0, Offset::MAX).unwrap();
             assert_eq!(aborted(moved), aborted(stayed), "{name} {at}");
+            // And what the recovery point claims is on the disk.
+            world.b.write_checkpoints().unwrap();
+            let below: Vec<_> = stored(moved).into_iter().filter(|(at, _)| *at < moved.recovery_point()).collect();
+            world.disk.crash(None);
+            let (_, recovered) = world.restart();
+            assert!(recovered.log_end_offset() >= moved.recovery_point(), "{name} {at}");
+            assert!(stored(&recovered).starts_with(&below), "{name} {at}");
         }
         assert!(reached >= 4, "{name}: at every step of the move, {reached}");
     }

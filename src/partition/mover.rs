@@ -38,11 +38,16 @@ pub fn start(replicas: Weak<Replicas>) -> std::io::Result<RoundThread> {
 fn round(replicas: &Replicas, stop: &AtomicBool) -> Duration {
     let is_here = |partition: &TopicPartition| replicas.find(&partition.topic, partition.partition).is_ok();
     let taken = replicas.moves().take(Instant::now(), is_here);
-    let Some((partition, moving)) = taken.filter(|_| !stop.load(Ordering::Acquire)) else { return LOOK_INTERVAL };
-    let Ok(replica) = replicas.find(&partition.topic, partition.partition) else { return LOOK_INTERVAL };
-    let Some(target) = replicas.directories.get(moving.target) else { return LOOK_INTERVAL };
-    let outcome = Mover { replicas, replica: &replica, target, moving: &moving, stop, unpaced: 0 }.run();
-    let again = settle(replicas, &replica, target, &moving, outcome);
+    let Some((partition, moving)) = taken else { return LOOK_INTERVAL };
+    let replica = replicas.find(&partition.topic, partition.partition).ok();
+    let again = match replica.zip(replicas.directories.get(moving.target)) {
+        Some((replica, target)) => {
+            let outcome = Mover { replicas, replica: &replica, target, moving: &moving, stop, unpaced: 0 }.run();
+            settle(replicas, &replica, target, &moving, outcome)
+        }
+        // It has gone offline just now.
+        None => Some(Instant::now() + LOOK_INTERVAL),
+    };
     replicas.moves().put_back(&partition, &moving, again);
     Duration::ZERO
 }

@@ -220,7 +220,7 @@ impl Replicas {
         threads.push(Thread::Round(housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?));
         threads.push(Thread::Round(cleaner::start(Arc::downgrade(self))?));
         threads.push(Thread::Round(disk_space::start(self)?));
-        for _ in 0..self.config.mover_threads.unwrap_or(self.directories.len()).min(MOVERS_MAX) {
+        for _ in 0..self.config.mover_threads.unwrap_or(self.directories.len()).clamp(1, MOVERS_MAX) {
             // With one directory there is nowhere to move to.
             if self.directories.len() > 1 {
                 threads.push(Thread::Mover(mover::start(Arc::downgrade(self))?));

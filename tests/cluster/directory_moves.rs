@@ -214,7 +214,8 @@ fn nothing_is_lost_or_doubled_by_moves_under_load_with_kills_in_the_middle() {
         .set("min.insync.replicas", "2")
         .start();
     let mut connection = cluster.connect(1);
-    connection.create_topic_with("t", 1, 3, &[]);
+    // So no sync may be confirmed that the next directory knows nothing of.
+    connection.create_topic_with("t", 1, 3, &[("flush.before.ack", "true")]);
     cluster.await_isr(1, "t", &[1, 2, 3]);
     let load = Load::start(&cluster, "t");
     load.await_progress();
@@ -311,4 +312,29 @@ fn the_failure_of_the_target_ends_the_move_and_nothing_else() {
     assert_eq!(ask(&mut connection, "t", &home.path("b").to_string_lossy()), ErrorCode::KafkaStorageError);
     assert_eq!(connection.produce("t", b"goes on"), 20);
     assert_eq!(connection.fetch_all("t").len(), values.len() + 1);
+}
+
+/// A19 and A1: half a copy never stands for the replica whose disk is pulled.
+#[test]
+fn the_failure_of_the_source_takes_the_replica_offline_and_its_copy_with_it() {
+    let home = Home::new();
+    let node = home.start_slow();
+    let mut connection = node.connect();
+    assert_eq!(ask(&mut connection, "t", &home.path("b").to_string_lossy()), ErrorCode::ReplicaNotAvailable);
+    let values = fill(&mut connection, "t");
+    begin(&mut connection, "t", &home.path("a"));
+    fs::rename(home.path("b"), home.path("gone")).expect("renamed");
+    eventually("nobody leads what is offline", || {
+        (connection.describe_topic("t").partitions[0].leader_id == -1).then_some(())
+    });
+    eventually("the copy goes", || names(&home.path("a"), "t", "-future").is_empty().then_some(()));
+    assert_eq!(connection.try_produce("t", b"x"), Err(ErrorCode::KafkaStorageError));
+    assert_eq!(ask(&mut connection, "t", &home.path("a").to_string_lossy()), ErrorCode::KafkaStorageError);
+    assert!(!home.path("a").join("t-0").exists());
+    node.kill();
+    fs::rename(home.path("gone"), home.path("b")).expect("renamed");
+    let node = home.start();
+    let mut connection = node.connect();
+    connection.await_leaders("t", 1);
+    assert_eq!((place(&mut connection, "t").as_str(), connection.fetch_all("t")), ("b", values));
 }

@@ -84,8 +84,11 @@ impl<D: Disk> PartitionLog<D> {
         let (segments, since_index_entry) = future.segments();
         self.log.relocate(future.directory.clone(), segments, since_index_entry, future.durable_offset);
         left.directory.mark_deleted();
-        self.directory.carry_offsets(&self.partition, &future.target);
-        future.target.set_recovery_point(&self.partition, future.durable_offset);
+        // What has changed since the copy was made durable.
+        future.target.set_log_start_offset(&self.partition, self.log_start_offset());
+        if let Some(first_dirty_offset) = self.directory.first_dirty_offset(&self.partition) {
+            future.target.set_first_dirty_offset(&self.partition, first_dirty_offset);
+        }
         self.directory = future.target.clone();
         self.set_snapshots(&future.snapshots);
         self.leader_epochs_dirty = true;
