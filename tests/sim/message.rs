@@ -12,6 +12,7 @@ use ottla::replication::NextFetch;
 use ottla::rpc::metadata::{MetadataCommand, MetadataReply};
 use ottla::transaction::{Producer, TransactionVersion};
 
+use crate::oracle::BatchId;
 use crate::swarm::QUORUM;
 
 /// A node: brokers from 0, then the quorum, then clients.
@@ -37,8 +38,8 @@ impl Address {
 #[derive(Clone, Debug)]
 pub struct ProducedBatch {
     pub bytes: Bytes,
-    /// Names the batch: the CRC over its content, which no broker changes.
-    pub crc: u32,
+    /// Names the batch, whose content no broker changes.
+    pub id: BatchId,
     pub count: i64,
     /// Whose transaction it belongs to.
     pub transactional: Option<Transactional>,

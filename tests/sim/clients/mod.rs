@@ -14,6 +14,7 @@ use ottla::record::{BatchBuilder, BatchHeader};
 use crate::broker::Broker;
 use crate::context::{Context, Timer};
 use crate::message::{Address, Message, ProducedBatch, Transactional};
+use crate::oracle::BatchId;
 
 use consumer::Consumer;
 use member::{Conduct, Member};
@@ -55,7 +56,7 @@ fn build(
     }
     let bytes = builder.build();
     let header = BatchHeader::parse(&bytes).expect("a batch begins with its header");
-    ProducedBatch { bytes, crc: header.crc, count: count as i64, transactional }
+    ProducedBatch { bytes, id: BatchId::of(&header), count: count as i64, transactional }
 }
 
 impl Client {

@@ -136,7 +136,7 @@ impl Producer {
         done.request = None;
         done.settled = true;
         if let Some(base_offset) = base_offset {
-            ctx.oracle.acknowledged(done.batch.crc, base_offset, done.batch.count, self.acks == -1);
+            ctx.oracle.acknowledged(done.batch.id, base_offset, done.batch.count, self.acks == -1);
         }
         self.healed |= ctx.healing;
         self.acked_any = true;
@@ -173,7 +173,7 @@ impl Producer {
     fn drop_one(&mut self, at: usize, error: ErrorCode, brokers: &[Broker], ctx: &mut Context) {
         let Some(dropped) = self.window.remove(at) else { return };
         if error == ErrorCode::NotEnoughReplicas && dropped.attempts == 1 && ctx.rates.duplicate_per_mille == 0 {
-            ctx.oracle.refused(dropped.batch.crc);
+            ctx.oracle.refused(dropped.batch.id);
         }
         if let Some((leader, _)) = find_leader(self.partition, brokers, ctx) {
             self.leader = leader;

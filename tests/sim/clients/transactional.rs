@@ -239,7 +239,7 @@ impl TransactionalProducer {
         let by = Some((producer.id.0, producer.epoch.0, sequence));
         let batch = build((client, counter), count, by, Some(transactional), ctx.swarm.value_bytes);
         ctx.oracle.produced(partition, &batch.header());
-        ctx.oracle.in_transaction(batch.crc, self.transaction);
+        ctx.oracle.in_transaction(batch.id, self.transaction);
         batch
     }
 
@@ -275,7 +275,7 @@ impl TransactionalProducer {
         match error {
             ErrorCode::None | ErrorCode::DuplicateSequenceNumber => {
                 if error == ErrorCode::None {
-                    ctx.oracle.acknowledged(batch.crc, base_offset, batch.count, true);
+                    ctx.oracle.acknowledged(batch.id, base_offset, batch.count, true);
                 }
                 *self.sequences.entry(partition).or_insert(0) += batch.count as i32;
                 self.batch = None;

@@ -8,33 +8,33 @@ impl Oracle {
         let producer = (header.producer_id.0, header.producer_epoch.0, header.base_sequence);
         let acked_before = self.highest_acked[partition as usize];
         let produced = Produced { producer, partition, acked_before, refused: false, appended: false };
-        self.produced.insert(header.crc, produced);
+        self.produced.insert(BatchId::of(header), produced);
     }
 
     /// A producer is told that its batch is in. Without `durable` (acks=1) nothing is promised.
-    pub fn acknowledged(&mut self, crc: u32, base_offset: Offset, count: i64, durable: bool) {
+    pub fn acknowledged(&mut self, batch: BatchId, base_offset: Offset, count: i64, durable: bool) {
         if !durable {
             return;
         }
-        let Some(Produced { partition, acked_before, .. }) = self.produced.get(&crc).cloned() else {
-            return self.fail("A1", format!("batch {crc:08x} was acknowledged and never sent"));
+        let Some(Produced { partition, acked_before, .. }) = self.produced.get(&batch).cloned() else {
+            return self.fail("A1", format!("batch {batch} was acknowledged and never sent"));
         };
         let committed = &self.committed[partition as usize];
         let at = |delta: i64| usize::try_from(base_offset + delta).ok().and_then(|at| committed.get(at));
-        let there =
-            (0..count).all(|delta| at(delta).is_some_and(|entry| (entry.crc, i64::from(entry.delta)) == (crc, delta)));
+        let there = (0..count)
+            .all(|delta| at(delta).is_some_and(|entry| (entry.batch, i64::from(entry.delta)) == (batch, delta)));
         let end = committed.len();
         check!(
             self,
             "A1",
             there,
-            "batch {crc:08x} acknowledged at {partition}:{base_offset} is not committed there (end {end})"
+            "batch {batch} acknowledged at {partition}:{base_offset} is not committed there (end {end})"
         );
         check!(
             self,
             "A4",
             base_offset > acked_before,
-            "batch {crc:08x} lies at {base_offset}, before what was acknowledged at {acked_before}"
+            "batch {batch} lies at {base_offset}, before what was acknowledged at {acked_before}"
         );
         let highest = &mut self.highest_acked[partition as usize];
         *highest = (*highest).max(base_offset + count - 1);
@@ -42,24 +42,24 @@ impl Oracle {
     }
 
     /// A leader says that a producer's batch is out of order. One that lies in its log is not: it is a duplicate (B1).
-    pub fn out_of_order(&mut self, node: usize, partition: i32, crc: u32) {
-        let place = self.shadows[node][partition as usize].entries.iter().position(|entry| entry.crc == crc);
+    pub fn out_of_order(&mut self, node: usize, partition: i32, batch: BatchId) {
+        let place = self.shadows[node][partition as usize].entries.iter().position(|entry| entry.batch == batch);
         check!(
             self,
             "B1",
             place.is_none(),
-            "broker {} calls batch {crc:08x} out of order, which lies in its log at {partition}:{place:?}",
+            "broker {} calls batch {batch} out of order, which lies in its log at {partition}:{place:?}",
             node + 1
         );
     }
 
     /// A producer's only attempt was refused with a promise that nothing was written.
-    pub fn refused(&mut self, crc: u32) {
-        let appended = self.produced.get_mut(&crc).is_some_and(|produced| {
+    pub fn refused(&mut self, batch: BatchId) {
+        let appended = self.produced.get_mut(&batch).is_some_and(|produced| {
             produced.refused = true;
             produced.appended
         });
-        check!(self, "A16", !appended, "batch {crc:08x} was refused and is in a log");
+        check!(self, "A16", !appended, "batch {batch} was refused and is in a log");
     }
 
     /// A consumer was given records from `offset` on.

@@ -22,7 +22,7 @@ pub(super) enum Said {
 /// The oracle's books about groups.
 #[derive(Default)]
 pub struct Groups {
-    pub(super) said: HashMap<u32, Said>,
+    pub(super) said: HashMap<BatchId, Said>,
     /// Who was told that it owns a partition in a generation: the client, by generation and partition.
     owners: HashMap<(i32, i32), usize>,
     /// The newest generation whose record is committed.
@@ -43,13 +43,13 @@ impl Oracle {
             }
             _ => None,
         });
-        self.groups.said.extend(said.map(|said| (header.crc, said)));
+        self.groups.said.extend(said.map(|said| (BatchId::of(&header), said)));
     }
 
     /// An entry of the group's partition is committed. Commits stand behind the record of their generation and before
     /// that of the next one (C2).
     pub(super) fn commit_group_entry(&mut self, entry: Entry) {
-        match self.groups.said.get(&entry.crc).copied() {
+        match self.groups.said.get(&entry.batch).copied() {
             None => {}
             Some(Said::Generation(generation)) => self.begin_generation(generation),
             Some(Said::Consumed(consumed)) => self.commit_consumed(consumed),
@@ -90,14 +90,14 @@ impl Oracle {
         let entries = &self.shadows[node][group_partition as usize].entries;
         let (mut last, mut open) = (None, BTreeMap::new());
         for entry in &entries[..entries.len().min(written as usize)] {
-            match self.groups.said.get(&entry.crc) {
+            match self.groups.said.get(&entry.batch) {
                 Some(Said::Commit { partition: of, offset, .. }) if *of == partition => last = Some(*offset),
                 Some(Said::Consumed(consumed)) if consumed.partition == partition => {
                     open.insert(consumed.producer.id.0, consumed.to);
                 }
                 Some(_) => {}
                 None => {
-                    let marker = self.transactions.marker(entry.crc);
+                    let marker = self.transactions.marker(entry.batch);
                     let ended = marker.and_then(|(producer_id, result)| Some((open.remove(&producer_id)?, result)));
                     if let Some((offset, TransactionResult::Commit)) = ended {
                         last = Some(offset);

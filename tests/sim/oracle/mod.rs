@@ -5,6 +5,7 @@
 //! violation ends the run.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use ottla::metadata::{ClusterImage, PartitionImage};
 use ottla::model::{BrokerId, LeaderEpoch, Offset, Uuid};
@@ -38,18 +39,42 @@ mod offsets;
 mod replicas;
 mod transactions;
 
+/// What tells a batch from all others, wherever it lies: its CRC, and a hash of what else is the same everywhere. Two
+/// among a run's thousands of batches share a CRC now and then.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BatchId {
+    crc: u32,
+    rest: u64,
+}
+
+impl BatchId {
+    pub fn of(header: &BatchHeader) -> Self {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let BatchHeader { crc, batch_length, max_timestamp, producer_id, base_sequence, record_count, .. } = *header;
+        let mut hasher = DefaultHasher::new();
+        (batch_length, max_timestamp, producer_id.0, base_sequence, record_count).hash(&mut hasher);
+        Self { crc, rest: hasher.finish() }
+    }
+}
+
+impl fmt::Display for BatchId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.crc)
+    }
+}
+
 /// One record as the oracle knows it: the epoch it was appended in, its batch, and its place there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Entry {
     pub epoch: LeaderEpoch,
-    pub crc: u32,
+    pub batch: BatchId,
     pub delta: u16,
 }
 
 /// The records of a batch.
 pub fn entries_of(header: &BatchHeader) -> impl Iterator<Item = Entry> + use<> {
-    let (epoch, crc) = (header.partition_leader_epoch, header.crc);
-    (0..header.record_count as u16).map(move |delta| Entry { epoch, crc, delta })
+    let (epoch, batch) = (header.partition_leader_epoch, BatchId::of(header));
+    (0..header.record_count as u16).map(move |delta| Entry { epoch, batch, delta })
 }
 
 /// A broken invariant.
@@ -143,7 +168,7 @@ pub struct Oracle {
     /// Every record ever appended, by partition and offset.
     written: Vec<Vec<Vec<Entry>>>,
     leaders: HashMap<(i32, LeaderEpoch), BrokerId>,
-    produced: HashMap<u32, Produced>,
+    produced: HashMap<BatchId, Produced>,
     /// The last committed sequence number, by producer id, its epoch, and partition.
     sequences: HashMap<(i64, i16, i32), i32>,
     /// The epoch of a producer's last committed batch, by producer id and partition.

@@ -53,11 +53,11 @@ impl Oracle {
         let ConsumedOffset { of, transaction, input, .. } = consumed;
         let Input { generation, partition, from, to, .. } = **input;
         let consumed = Consumed { transaction: *transaction, producer: of.producer, generation, partition, from, to };
-        self.groups.said.insert(header.crc, Said::Consumed(consumed));
+        self.groups.said.insert(BatchId::of(&header), Said::Consumed(consumed));
     }
 
-    pub(super) fn consumed_in(&self, crc: u32) -> Option<Consumed> {
-        match self.groups.said.get(&crc) {
+    pub(super) fn consumed_in(&self, batch: BatchId) -> Option<Consumed> {
+        match self.groups.said.get(&batch) {
             Some(Said::Consumed(consumed)) => Some(*consumed),
             _ => None,
         }

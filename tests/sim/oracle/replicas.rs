@@ -48,7 +48,7 @@ impl Oracle {
     /// must be something a producer sent, and in conflict with nothing.
     fn recovered(&mut self, node: usize, partition: i32, entries: &[Entry]) {
         for (at, entry) in entries.iter().enumerate() {
-            let sent = self.produced.contains_key(&entry.crc);
+            let sent = self.produced.contains_key(&entry.batch);
             check!(self, "A3", sent, "broker {} recovered {entry:?} at {partition}:{at}, which nobody sent", node + 1);
             self.write(node, partition, at, entry);
         }
@@ -72,10 +72,10 @@ impl Oracle {
             "broker {} wrote {entry:?} at {partition}:{at} where {conflict:?} had been written",
             node + 1
         );
-        if let Some(produced) = self.produced.get_mut(&entry.crc) {
+        if let Some(produced) = self.produced.get_mut(&entry.batch) {
             produced.appended = true;
             let refused = produced.refused;
-            check!(self, "A16", !refused, "batch {:08x} was refused and then appended", entry.crc);
+            check!(self, "A16", !refused, "batch {} was refused and then appended", entry.batch);
         }
     }
 
@@ -295,7 +295,7 @@ impl Oracle {
             let offset = self.committed[at].len() - 1;
             self.commit_entry(partition, offset as Offset, entry);
             self.commit_group_entry(entry);
-            if let Some(&Produced { producer: (id, epoch, base_sequence), .. }) = self.produced.get(&entry.crc)
+            if let Some(&Produced { producer: (id, epoch, base_sequence), .. }) = self.produced.get(&entry.batch)
                 && id >= 0
             {
                 let sequence = base_sequence + i32::from(entry.delta);

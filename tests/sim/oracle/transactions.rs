@@ -21,8 +21,8 @@ struct Marker {
 #[derive(Default)]
 pub struct Transactions {
     /// By the batch's CRC: the transaction it belongs to.
-    of_batch: HashMap<u32, u64>,
-    markers: HashMap<u32, Marker>,
+    of_batch: HashMap<BatchId, u64>,
+    markers: HashMap<BatchId, Marker>,
     /// By partition and producer id: transactions with committed records and no committed marker behind them.
     open: BTreeMap<(i32, i64), BTreeSet<u64>>,
     /// What the first committed marker of a transaction said.
@@ -34,11 +34,11 @@ pub struct Transactions {
     /// Committed records of open transactions, by partition and producer id.
     undecided: HashMap<(i32, i64), Vec<Offset>>,
     /// When a batch was first appended, in steps.
-    appended_at: HashMap<u32, u64>,
+    appended_at: HashMap<BatchId, u64>,
     /// From when on a producer id has been in at least this epoch: steps and epoch, by producer id.
     fenced: HashMap<i64, Vec<(u64, i16)>>,
     /// What a coordinator's batch says, by its CRC: the transactional id and its new state.
-    states: HashMap<u32, (String, Producer, TransactionState)>,
+    states: HashMap<BatchId, (String, Producer, TransactionState)>,
     /// The last committed state of each transactional id.
     committed_states: HashMap<String, TransactionState>,
     /// Ends that are committed: the producer's id, the epoch of its markers, and what they say.
@@ -51,21 +51,21 @@ pub struct Transactions {
 
 impl Transactions {
     /// The producer id and the result that a marker says, if the batch is one.
-    pub(super) fn marker(&self, crc: u32) -> Option<(i64, TransactionResult)> {
-        self.markers.get(&crc).map(|marker| (marker.producer_id, marker.result))
+    pub(super) fn marker(&self, batch: BatchId) -> Option<(i64, TransactionResult)> {
+        self.markers.get(&batch).map(|marker| (marker.producer_id, marker.result))
     }
 }
 
 impl Oracle {
     /// A batch belongs to a transaction.
-    pub fn in_transaction(&mut self, crc: u32, transaction: u64) {
-        self.transactions.of_batch.insert(crc, transaction);
+    pub fn in_transaction(&mut self, batch: BatchId, transaction: u64) {
+        self.transactions.of_batch.insert(batch, transaction);
     }
 
     /// A broker is about to append what no client has sent: a coordinator's record, or a marker.
     pub fn internal(&mut self, partition: i32, header: &BatchHeader) {
         self.produced(partition, header);
-        if let Some(produced) = self.produced.get_mut(&header.crc) {
+        if let Some(produced) = self.produced.get_mut(&BatchId::of(header)) {
             produced.producer = (-1, -1, -1);
         }
     }
@@ -77,7 +77,7 @@ impl Oracle {
         let decided = self.transactions.decisions.contains(&decision);
         check!(self, "B7", decided, "a marker for {decision:?} is written to {partition}, which nobody has decided");
         let marker = Marker { producer_id: header.producer_id.0, result };
-        self.transactions.markers.insert(header.crc, marker);
+        self.transactions.markers.insert(BatchId::of(header), marker);
     }
 
     /// A producer begins in this epoch, which nobody else has: nothing of an earlier one may be appended from now on (B6).
@@ -117,7 +117,7 @@ impl Oracle {
     pub fn transaction_record(&mut self, bytes: &[u8], id: &str, record: &TransactionRecord) {
         let header = BatchHeader::parse(bytes).expect("a batch begins with its header");
         let producer = Producer { id: record.producer_id, epoch: record.producer_epoch };
-        self.transactions.states.insert(header.crc, (id.to_owned(), producer, record.state));
+        self.transactions.states.insert(BatchId::of(&header), (id.to_owned(), producer, record.state));
     }
 
     /// A state is committed: one that ends a transaction is followed by its completion alone (B7).
@@ -137,23 +137,23 @@ impl Oracle {
     }
 
     /// A leader appended a batch at this step.
-    pub fn note_append(&mut self, crc: u32, step: u64) {
-        self.transactions.appended_at.entry(crc).or_insert(step);
+    pub fn note_append(&mut self, batch: BatchId, step: u64) {
+        self.transactions.appended_at.entry(batch).or_insert(step);
     }
 
     /// An entry is committed.
     pub(super) fn commit_entry(&mut self, partition: i32, offset: Offset, entry: Entry) {
-        if let Some(marker) = self.transactions.markers.get(&entry.crc).copied() {
+        if let Some(marker) = self.transactions.markers.get(&entry.batch).copied() {
             return self.commit_marker(partition, offset, marker);
         }
-        if let Some((id, producer, state)) = self.transactions.states.get(&entry.crc).cloned() {
+        if let Some((id, producer, state)) = self.transactions.states.get(&entry.batch).cloned() {
             return self.commit_state(id, producer, state);
         }
-        let Some((transaction, id, epoch)) = self.written_in(entry.crc) else { return };
+        let Some((transaction, id, epoch)) = self.written_in(entry.batch) else { return };
         let books = &mut self.transactions;
         books.open.entry((partition, id)).or_default().insert(transaction);
         books.undecided.entry((partition, id)).or_default().push(offset);
-        let appended_at = books.appended_at.get(&entry.crc).copied().unwrap_or(0);
+        let appended_at = books.appended_at.get(&entry.batch).copied().unwrap_or(0);
         let fenced = books.fenced.get(&id).into_iter().flatten();
         let newest = fenced.filter(|(since, _)| *since < appended_at).map(|(_, epoch)| *epoch).max();
         check!(
@@ -165,12 +165,12 @@ impl Oracle {
     }
 
     /// The transaction that a batch belongs to, with the id and epoch of its producer.
-    fn written_in(&self, crc: u32) -> Option<(u64, i64, i16)> {
-        if let Some(consumed) = self.consumed_in(crc) {
+    fn written_in(&self, batch: BatchId) -> Option<(u64, i64, i16)> {
+        if let Some(consumed) = self.consumed_in(batch) {
             return Some((consumed.transaction, consumed.producer.id.0, consumed.producer.epoch.0));
         }
-        let (id, epoch, _) = self.produced.get(&crc)?.producer;
-        Some((*self.transactions.of_batch.get(&crc)?, id, epoch))
+        let (id, epoch, _) = self.produced.get(&batch)?.producer;
+        Some((*self.transactions.of_batch.get(&batch)?, id, epoch))
     }
 
     fn commit_marker(&mut self, partition: i32, offset: Offset, marker: Marker) {
@@ -223,10 +223,10 @@ impl Oracle {
                 undecided = Some(at);
                 break;
             };
-            if books.markers.contains_key(&entry.crc) {
+            if books.markers.contains_key(&entry.batch) {
                 continue;
             }
-            let is_transactional = books.of_batch.contains_key(&entry.crc);
+            let is_transactional = books.of_batch.contains_key(&entry.batch);
             match books.ends.get(&(partition, at)) {
                 Some(TransactionResult::Abort) => {}
                 Some(TransactionResult::Commit) => expected.push(*entry),

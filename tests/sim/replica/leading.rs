@@ -39,7 +39,7 @@ impl Replica {
             Err(error) => Err(error),
         };
         if matches!(refused, Ok(ErrorCode::OutOfOrderSequenceNumber)) {
-            ctx.oracle.out_of_order(me.node, self.partition, batch.crc);
+            ctx.oracle.out_of_order(me.node, self.partition, batch.id);
         }
         let code = *refused.as_ref().unwrap_or(&ErrorCode::KafkaStorageError);
         reply_produce(me, client, request, code, -1, ctx);
@@ -148,11 +148,11 @@ impl Replica {
         let header = BatchHeader::parse(&bytes)?;
         let (id, partition, steps) = (me.id, self.partition, ctx.steps);
         let kind = if header.is_control() { " (a marker)" } else { "" };
-        let (crc, epoch) = (header.crc, header.partition_leader_epoch);
-        ctx.note(|| format!("broker {id} appends {crc:08x}{kind} at {partition}:{base_offset} in epoch {epoch}"));
+        let (batch, epoch) = (BatchId::of(&header), header.partition_leader_epoch);
+        ctx.note(|| format!("broker {id} appends {batch}{kind} at {partition}:{base_offset} in epoch {epoch}"));
         let entries: Vec<_> = entries_of(&header).collect();
         ctx.oracle.appended(me.node, partition, base_offset, &entries);
-        ctx.oracle.note_append(crc, steps);
+        ctx.oracle.note_append(batch, steps);
         Ok(())
     }
 

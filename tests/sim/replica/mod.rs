@@ -28,7 +28,7 @@ use ottla::transaction::{Producer, TransactionVersion};
 
 use crate::context::{Context, Timer};
 use crate::message::{Address, FetchAnswer, Message, ProducedBatch};
-use crate::oracle::{Entry, entries_of};
+use crate::oracle::{BatchId, Entry, entries_of};
 use crate::quorum::node_of;
 use leading::tell;
 
