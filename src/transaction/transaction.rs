@@ -108,7 +108,11 @@ impl Transaction {
         }
         let is_ongoing = record.state == TransactionState::Ongoing;
         if is_ongoing && request.partitions.is_subset(&record.partitions) {
-            return Ok(vec![Effect::Reply(Ok(request.producer))]);
+            let answer = vec![Effect::Reply(Ok(request.producer))];
+            return Ok(match request.version {
+                TransactionVersion::V1 => written_again(record, answer),
+                TransactionVersion::V2 => answer,
+            });
         }
         let mut next = TransactionRecord {
             state: TransactionState::Ongoing,
@@ -135,7 +139,10 @@ impl Transaction {
                 let next = TransactionRecord { client_version: request.version, ..ended(record, result, now) };
                 Ok(prepared(next, Ok(request.producer)))
             }
-            (state, result) => already_ended(state, result, request.producer),
+            (state, result) => {
+                let answer = already_ended(state, result, request.producer)?;
+                Ok(written_again(record, answer))
+            }
         }
     }
 
@@ -231,6 +238,17 @@ type Decision = Result<Vec<Effect>, ErrorCode>;
 
 fn answered(decision: Decision) -> Vec<Effect> {
     decision.unwrap_or_else(|error| vec![Effect::Reply(Err(error))])
+}
+
+/// The state once more, before an answer that repeats what was said of it. With version 1 all transactions of a producer
+/// have one epoch: a coordinator that is none any more, and does not know it, would take a request of the next
+/// transaction for one of the last, and tell the client that something is done of which the new coordinator knows
+/// nothing. Who can still write is the coordinator.
+fn written_again(record: &TransactionRecord, answer: Vec<Effect>) -> Vec<Effect> {
+    if mutant!("repeats-answer-from-memory") {
+        return answer;
+    }
+    std::iter::once(Effect::Append(Some(record.clone()))).chain(answer).collect()
 }
 
 fn empty(producer_id: ProducerId, timeout_ms: i32, now: Wall) -> TransactionRecord {

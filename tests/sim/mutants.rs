@@ -102,6 +102,7 @@ const MUTANTS: &[(&str, &str)] = &[
     // Transactions: the coordinator.
     ("fenced-producers-vouched-for", "a fenced producer may write records and offsets"),
     ("markers-before-the-decision", "markers are sent before the decision is committed"),
+    ("repeats-answer-from-memory", "a deposed coordinator takes a request for a repeated one, and calls it done"),
     ("decided-ends-not-taken-up", "a new coordinator leaves decided transactions as they are"),
     ("decided-commit-is-aborted", "a decided commit is aborted when the producer comes back"),
     ("one-marker-ends-all", "a transaction is complete with its first marker"),

@@ -7,6 +7,7 @@ mod groups;
 mod logs;
 mod metadata;
 mod replication;
+mod transactions;
 
 /// What must hold, or a sentence that says what does not.
 type Verdict = Result<(), String>;
@@ -61,6 +62,12 @@ pub const SCRIPTS: &[Script] = &[
         "B6",
         "a marker of a deposed coordinator",
         logs::a_marker_of_a_deposed_coordinator,
+    ),
+    script(
+        "repeats-answer-from-memory",
+        "B3",
+        "an end that a deposed coordinator calls done",
+        transactions::an_end_that_a_deposed_coordinator_calls_done,
     ),
     script("late-marker-accepted", "B4", "a marker that comes twice", logs::a_marker_that_comes_twice),
     script(
