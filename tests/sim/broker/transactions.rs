@@ -193,13 +193,6 @@ fn coordinate_message(process: &mut Process, from: Address, message: Message, me
     let Process { replicas, coordinator, .. } = process;
     let Some(replica) = replicas.get_mut(&ctx.swarm.transaction_partition()) else { return Ok(()) };
     match message {
-        // A coordinator that does not know yet that it is none any more takes the next transaction of version 1 for the
-        // last one, which has the same epoch and partitions (KIP-890).
-        Message::AddPartition { version: TransactionVersion::V1, .. }
-            if !ctx.oracle.is_led_by(ctx.swarm.transaction_partition(), me.id) =>
-        {
-            Ok(())
-        }
         Message::InitProducer { request, id, known } => {
             let timeout_ms = ctx.swarm.transaction_timeout_ms as i32;
             let event = |fresh: Option<ProducerId>| Event::Init(InitProducer { timeout_ms, known, fresh });

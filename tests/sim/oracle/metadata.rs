@@ -8,11 +8,6 @@ impl Oracle {
         topic.partition(partition).map(|partition| PartitionImage::clone(partition))
     }
 
-    /// True when the quorum has this broker lead the partition.
-    pub fn is_led_by(&self, partition: i32, id: BrokerId) -> bool {
-        self.image_of(partition).is_some_and(|now| now.leader == id)
-    }
-
     /// The smallest minimum ISR in force: a reassignment may leave a partition fewer replicas than the minimum has.
     pub fn min_isr_in_force(&self) -> usize {
         let partitions = self.image.topics().flat_map(|topic| topic.partitions());
