@@ -68,7 +68,7 @@ pub use inspect::{
 pub use markers::{CleanShutdown, RunMarker};
 pub use meta_properties::MetaProperties;
 pub use open_log::OpenLog;
-pub use partition_log::{OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};
+pub use partition_log::{LeftBehind, OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};
 pub use past_life::PastLife;
 pub use producer_state::ProducerInfo;
 pub use reader::{FileSlice, LogRead, LogReader};

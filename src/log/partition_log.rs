@@ -37,7 +37,8 @@ use super::producer_state::ProducerStates;
 use super::{Damage, DataDirectory, FlushHandle, Flushed, LogConfig, LogError, LogReader, ProducerInfo, SegmentedLog};
 use awaited::Awaited;
 use producers::Snapshots;
-pub(super) use relocate::{LeftBehind, SmallFiles};
+pub use relocate::LeftBehind;
+pub(super) use relocate::SmallFiles;
 pub use transactions::VerificationGuard;
 use transactions::Verifications;
 

@@ -43,8 +43,8 @@ pub trait LogAccess<D: Disk> {
 /// How [`FutureLog::take_place`] ends.
 #[derive(Debug)]
 pub enum Relocated<D: Disk> {
-    /// The log is the copy now.
-    Done,
+    /// The log is the copy now, durably. What it has left behind is still there.
+    Done(LeftBehind<D>),
     /// The copy does not cover the log any more: it was truncated or cleaned. Nothing has happened.
     Again(FutureLog<D>),
     /// The log has been closed or deleted.
@@ -89,7 +89,7 @@ impl<D: Disk> FutureLog<D> {
             .and_then(|()| self.copy_rest(log))
             .and_then(|()| log.with(|log| give_place(log, &mut self, on_taken)).transpose());
         match taken {
-            Ok(Some(Some(left))) => self.finish(left, id),
+            Ok(Some(Some(left))) => self.finish(left),
             Ok(Some(None)) => self.step_back(log, &disk).map(|()| Relocated::Again(self)),
             // Its directory has failed, and stays as it is until the next start.
             Ok(None) => Ok(Relocated::Gone),
@@ -169,15 +169,11 @@ impl<D: Disk> FutureLog<D> {
         Ok(())
     }
 
-    fn finish(self, left: LeftBehind<D>, id: Uuid) -> Result<Relocated<D>, LogError> {
+    fn finish(self, left: LeftBehind<D>) -> Result<Relocated<D>, LogError> {
         sync_dir(self.target.disk(), self.target.path())?;
         self.target.write_checkpoints()?;
-        let from = left.directory.path();
-        let to = left.source.path().join(deleted_directory_name(&self.partition, id));
-        left.source.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
-        left.directory.set_path(to);
         left.source.forget(&self.partition);
-        Ok(Relocated::Done)
+        Ok(Relocated::Done(left))
     }
 
     fn step_back(&self, log: &impl LogAccess<D>, disk: &D) -> Result<(), LogError> {

@@ -154,21 +154,26 @@ impl World {
     }
 
     /// The whole move, as a broker goes about it.
-    fn relocate(&self) -> Result<Relocated<SimDisk>, LogError> {
+    fn relocate(&self) -> Result<bool, LogError> {
         self.b.create_future(&partition(), Uuid([1; 16]))?;
         let mut future = FutureLog::begin(&self.b, &partition(), Uuid([1; 16]))?;
         for attempt in 2.. {
             loop {
                 match future.copy_round(self, &mut |_| true)? {
                     // The log has failed.
-                    None => return Ok(Relocated::Gone),
+                    None => return Ok(false),
                     Some(bytes) if bytes <= 1_000 => break,
                     Some(_) => {}
                 }
             }
             match future.take_place(self, self.flushed.get() + 1, Uuid([attempt; 16]), || self.taken.set(true))? {
                 Relocated::Again(again) => future = again,
-                outcome => return Ok(outcome),
+                Relocated::Gone => return Ok(false),
+                Relocated::Done(left) => {
+                    assert!(!left.is_read());
+                    left.give_up(Uuid([0; 16]))?;
+                    return Ok(true);
+                }
             }
         }
         unreachable!("a move ends")
@@ -245,7 +250,7 @@ fn a_log_moves_with_all_that_belongs_to_it_while_it_is_written_to() {
     let world = World::busy();
     world.a.set_first_dirty_offset(&partition(), START + 1);
     let reader = world.used(|log| log.reader());
-    assert!(matches!(world.relocate(), Ok(Relocated::Done)));
+    assert!(matches!(world.relocate(), Ok(true)));
     assert!(world.disk.exists(Path::new("/b/t-0")) && !world.disk.exists(Path::new("/a/t-0")));
     assert_eq!(world.a.remove_deleted().unwrap(), 1, "only what it left behind");
     let end = world.used(|log| {
@@ -278,7 +283,7 @@ fn a_cut_at_any_point_leaves_one_log_with_everything_acknowledged() {
         for ending in [None, Some(None), Some(Some(1)), Some(Some(2)), Some(Some(3))] {
             let world = World::busy();
             world.disk.fail_at(world.disk.operations() + cut_at, Fault::Cut);
-            was_done = matches!(world.relocate(), Ok(Relocated::Done));
+            was_done = matches!(world.relocate(), Ok(true));
             if was_done && world.used(|log| log.flush()).is_ok() {
                 world.flushed.set(world.used(|log| log.log_end_offset()));
             }
@@ -303,7 +308,7 @@ fn a_cut_at_any_point_leaves_one_log_with_everything_acknowledged() {
                 let [a, b] = directories(&world.disk);
                 drop(log);
                 let next = World { log: RefCell::new(Some(open(&a))), a, b, ..world };
-                assert!(matches!(next.relocate(), Ok(Relocated::Done)));
+                assert!(matches!(next.relocate(), Ok(true)));
                 next.used(|log| next.check(log, end));
             }
         }
@@ -374,7 +379,7 @@ fn what_is_truncated_deleted_or_cleaned_meanwhile_is_so_in_the_copy() {
             let world = World { meddle: Some((at, meddle)), ..World::new() };
             // Another log that nobody moves goes the same way.
             let twin = World::new();
-            assert!(matches!(world.relocate(), Ok(Relocated::Done)), "{name} {at}");
+            assert!(matches!(world.relocate(), Ok(true)), "{name} {at}");
             if world.uses.get() < at {
                 break;
             }
@@ -406,6 +411,23 @@ fn what_is_truncated_deleted_or_cleaned_meanwhile_is_so_in_the_copy() {
         }
         assert!(reached >= 4, "{name}: at every step of the move, {reached}");
     }
+}
+
+/// B2: an index that goes while it is read looks like one that knows of no aborted transaction.
+#[test]
+fn what_is_left_behind_tells_whether_somebody_still_reads_in_it() {
+    let world = World::new();
+    let seen = world.used(|log| log.log_for_tests().segments());
+    let mut future = FutureLog::begin(&world.b, &partition(), Uuid([1; 16])).unwrap();
+    future.copy_round(&world, &mut |_| true).unwrap();
+    let outcome = future.take_place(&world, 0, Uuid([2; 16]), || {}).unwrap();
+    let Relocated::Done(left) = outcome else { panic!("{outcome:?}") };
+    assert!(left.is_read());
+    assert!(seen.iter().any(|segment| !segment.transaction_index().since(0).unwrap().is_empty()));
+    drop(seen);
+    assert!(!left.is_read());
+    left.give_up(Uuid([3; 16])).unwrap();
+    assert_eq!((world.a.moved().unwrap(), world.a.remove_deleted().unwrap()), (vec![], 1));
 }
 
 #[test]

@@ -194,7 +194,9 @@ impl Replicas {
             to_it.map(|(partition, moving)| (partition.clone(), Arc::clone(&moving.progress))).collect()
         };
         let of_replicas = moves.into_iter().filter_map(|(topic_partition, progress)| {
-            let replica = self.find(&topic_partition.topic, topic_partition.partition).ok()?;
+            let replica = self.find(&topic_partition.topic, topic_partition.partition).ok();
+            // One that has arrived may still have something to clear away.
+            let replica = replica.filter(|replica| replica.directory() != at)?;
             let offset_lag = (replica.log_end_offset() - progress.end_offset()).max(0);
             Some(FutureReplica { topic_partition, size_bytes: progress.bytes(), offset_lag })
         });

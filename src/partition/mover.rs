@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::log::{FutureLog, LogError, OsDisk, Relocated};
+use crate::log::{FutureLog, LeftBehind, LogError, OsDisk, Relocated};
 use crate::model::TopicPartition;
 
 use super::image_applier::random_id;
@@ -26,6 +26,9 @@ const PAUSE_MAX: Duration = Duration::from_millis(200);
 const NEARLY_DONE_BYTES: u64 = 8 << 20;
 /// The pace is kept in steps of so many bytes.
 const PACE_BYTES: u64 = 64 * 1024;
+/// Readers are done in no time; a cleaning that is under way may not be, and does not mind.
+const READERS_MAX: Duration = Duration::from_secs(10);
+const READERS_PAUSE: Duration = Duration::from_millis(5);
 /// How long a move is left alone for which there was no room.
 const FULL_DISK_PAUSE: Duration = Duration::from_secs(30);
 
@@ -85,7 +88,7 @@ impl Mover<'_> {
                 return Ok(End::Stopped);
             }
             match self.take_place(future)? {
-                Relocated::Done => return Ok(End::Done),
+                Relocated::Done(left) => return self.leave(left).map(|()| End::Done),
                 Relocated::Again(copy) => future = copy,
                 Relocated::Gone => return Ok(End::Dropped),
             }
@@ -107,6 +110,15 @@ impl Mover<'_> {
             self.replicas.places().relocate(self.replica.topic_partition(), self.moving.target);
         }
         outcome
+    }
+
+    /// Gives up what the log has left behind, once nobody reads in it any more.
+    fn leave(&self, left: LeftBehind<OsDisk>) -> Result<(), LogError> {
+        let patience = Instant::now() + READERS_MAX;
+        while left.is_read() && Instant::now() < patience && !self.stop.load(Ordering::Acquire) {
+            std::thread::park_timeout(READERS_PAUSE);
+        }
+        left.give_up(random_id())
     }
 
     fn is_there(&self) -> bool {

@@ -8,11 +8,11 @@ use super::super::DataDirectory;
 use super::super::LogError;
 use super::super::checkpoint::format_leader_epochs;
 use super::super::disk::Disk;
-use super::super::file_names::moved_directory_name;
+use super::super::file_names::{deleted_directory_name, moved_directory_name};
 use super::super::file_pool::LogDirectory;
 use super::super::future_log::{Extent, FutureLog};
 use super::PartitionLog;
-use crate::model::{Offset, TopicId, Uuid};
+use crate::model::{Offset, TopicId, TopicPartition, Uuid};
 
 /// What a copy needs beside the segments.
 #[derive(Debug)]
@@ -25,11 +25,30 @@ pub(in crate::log) struct SmallFiles<D: Disk> {
     pub(in crate::log) log_start_offset: Offset,
 }
 
-/// A log's directory that a copy has taken the place of.
+/// A log's directory that a copy has taken the place of. To be given up when nobody reads in it any more.
 #[derive(Debug)]
-pub(in crate::log) struct LeftBehind<D: Disk> {
-    pub(in crate::log) directory: Arc<LogDirectory>,
+#[must_use = "it takes room until it is given up"]
+pub struct LeftBehind<D: Disk> {
+    directory: Arc<LogDirectory>,
     pub(in crate::log) source: DataDirectory<D>,
+    partition: TopicPartition,
+}
+
+impl<D: Disk> LeftBehind<D> {
+    /// True while somebody reads in it who began before the copy took its place: an index that is removed then would look
+    /// like one without entries.
+    pub fn is_read(&self) -> bool {
+        Arc::strong_count(&self.directory) > 1
+    }
+
+    /// Gives it up, to be removed by [`DataDirectory::remove_deleted`]. `id` must be unique.
+    pub fn give_up(self, id: Uuid) -> Result<(), LogError> {
+        let from = self.directory.path();
+        let to = self.source.path().join(deleted_directory_name(&self.partition, id));
+        self.source.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
+        self.directory.set_path(to);
+        Ok(())
+    }
 }
 
 impl<D: Disk> PartitionLog<D> {
@@ -80,7 +99,8 @@ impl<D: Disk> PartitionLog<D> {
         future.target.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
         future.directory.set_path(to);
         // From here on nothing can fail.
-        let left = LeftBehind { directory: self.log.directory().clone(), source: self.directory.clone() };
+        let (directory, source) = (self.log.directory().clone(), self.directory.clone());
+        let left = LeftBehind { directory, source, partition: self.partition.clone() };
         let (segments, since_index_entry) = future.segments();
         self.log.relocate(future.directory.clone(), segments, since_index_entry, future.durable_offset);
         left.directory.mark_deleted();
