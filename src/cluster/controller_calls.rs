@@ -408,7 +408,8 @@ fn is_repeatable(command: &MetadataCommand) -> bool {
             | Kind::ElectLeaders(_)
             | Kind::RemoveExpiredTopics(_)
             | Kind::AllocateProducerIds(_)
-            | Kind::ReportOfflineReplicas(_),
+            | Kind::ReportOfflineReplicas(_)
+            | Kind::ReadIndex(_),
         ) => true,
         Some(
             Kind::UnregisterBroker(_)

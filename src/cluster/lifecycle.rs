@@ -16,6 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
 
+use super::wakefulness::Wakefulness;
+use crate::clock;
 use crate::model::BrokerEpoch;
 
 /// One place in the life of a broker.
@@ -116,11 +118,18 @@ impl LifecycleState {
 pub struct BrokerLifecycle {
     state: watch::Sender<LifecycleState>,
     logs_incomplete: Arc<AtomicBool>,
+    wakefulness: watch::Sender<Wakefulness>,
 }
 
 impl BrokerLifecycle {
-    pub(super) fn new() -> Self {
-        Self { state: watch::channel(LifecycleState::Starting).0, logs_incomplete: Arc::default() }
+    /// A life that begins now. A pause of more than `patience_ms` in it counts as a suspension.
+    pub(super) fn new(patience_ms: u64) -> Self {
+        let wakefulness = Wakefulness::new(patience_ms, clock::monotonic());
+        Self {
+            state: watch::channel(LifecycleState::Starting).0,
+            logs_incomplete: Arc::default(),
+            wakefulness: watch::channel(wakefulness).0,
+        }
     }
 
     /// Where the broker stands now.
@@ -161,6 +170,35 @@ impl BrokerLifecycle {
 
     pub(super) fn logs_incomplete(&self) -> bool {
         self.logs_incomplete.load(Ordering::Acquire)
+    }
+
+    /// False from a suspension of this process on, until `applied_index` of the metadata covers all that was committed
+    /// before it woke: others may have taken over what this broker still believes to lead (invariants A13, C1).
+    pub fn is_awake(&self, applied_index: i64) -> bool {
+        self.wakefulness.borrow().may_act(clock::monotonic(), applied_index)
+    }
+
+    /// Waits until there is a waking that the controllers are to be asked about; its number.
+    pub(super) async fn woken(&self) -> u64 {
+        let mut changes = self.wakefulness.subscribe();
+        // No error can come: the sender lives in `self`.
+        let in_doubt = changes.wait_for(|wakefulness| wakefulness.question().is_some()).await;
+        in_doubt.ok().and_then(|wakefulness| wakefulness.question()).expect("there is a question")
+    }
+
+    /// This process runs. How many milliseconds it had been suspended for, if it had been.
+    pub(super) fn on_tick(&self) -> Option<u64> {
+        let mut slept_ms = None;
+        self.wakefulness.send_if_modified(|wakefulness| {
+            slept_ms = wakefulness.on_tick(clock::monotonic());
+            slept_ms.is_some()
+        });
+        slept_ms
+    }
+
+    /// The controllers' answer to a question asked after that waking. True when it settles the matter.
+    pub(super) fn on_index_read(&self, waking: u64, metadata_index: i64) -> bool {
+        self.wakefulness.send_if_modified(|wakefulness| wakefulness.on_index_read(waking, metadata_index))
     }
 
     pub(super) fn subscribe(&self) -> watch::Receiver<LifecycleState> {

@@ -8,6 +8,7 @@
 //!   registration ──► broker epoch ──► heartbeats to every voter ──► unfenced once the image has applied the registration
 //!   feed_client  ──► PublishedImage: the newest image and its changes, for partitions, groups, handlers
 //!   ControllerCalls ──► submit(command) -> reply, at whichever voter leads
+//!   wakefulness  ──► after a suspension: no word as coordinator before the image has caught up with the waking
 //! ```
 //!
 //! It keeps no metadata on disk, decides nothing about metadata, and never shows an image that goes back.
@@ -21,6 +22,8 @@ mod lifecycle;
 mod published_image;
 mod registration;
 mod tasks;
+mod wakefulness;
+mod waking;
 
 pub use channels::{VoterAddress, announce, probe};
 pub use controller_calls::ControllerCalls;

@@ -21,6 +21,8 @@ use super::heartbeats::VoterSessions;
 use super::lifecycle::{BrokerLifecycle, LifecycleState};
 use super::published_image::PublishedImage;
 use super::tasks::spawn_or_abort;
+use super::wakefulness::patience_ms;
+use super::waking::{ask_after_waking, keep_awake};
 use crate::metadata::uuid_bytes;
 use crate::model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, Uuid};
 use crate::rpc::metadata::{
@@ -64,6 +66,8 @@ pub struct ClusterConfig {
     pub voters: Vec<VoterAddress>,
     /// `broker.heartbeat.interval.ms`.
     pub heartbeat_interval_ms: u64,
+    /// `broker.session.timeout.ms`, which the controllers go by.
+    pub session_timeout_ms: u64,
     /// `initial.broker.registration.timeout.ms`: how long a registration may be refused for a reason that can pass.
     pub registration_timeout_ms: u64,
 }
@@ -86,7 +90,8 @@ impl Cluster {
         let calls =
             ControllerCalls::new(config.cluster_id.clone(), broker_id.0, config.voters.clone(), control.clone());
         let image = PublishedImage::new();
-        let lifecycle = BrokerLifecycle::new();
+        let patience_ms = patience_ms(config.session_timeout_ms);
+        let lifecycle = BrokerLifecycle::new(patience_ms);
         let failure = watch::channel(None).0;
         let (stale, stale_epochs) = watch::channel(None);
         let mut cluster = Self { config, calls, image, lifecycle, failure, tasks: Vec::new() };
@@ -100,6 +105,9 @@ impl Cluster {
             stale,
         };
         cluster.tasks.push(spawn_or_abort(control, "broker sessions", sessions.run()));
+        let (calls, lifecycle) = (cluster.calls.clone(), cluster.lifecycle.clone());
+        cluster.tasks.push(spawn_or_abort(control, "wakefulness", keep_awake(lifecycle.clone(), patience_ms)));
+        cluster.tasks.push(spawn_or_abort(control, "wakings", ask_after_waking(calls, lifecycle)));
         cluster
     }
 

@@ -188,6 +188,8 @@ impl FollowerConfig {
 pub struct ClusterConfig {
     /// `broker.heartbeat.interval.ms`.
     pub heartbeat_interval: Duration,
+    /// `broker.session.timeout.ms`.
+    pub session_timeout: Duration,
     /// `initial.broker.registration.timeout.ms`.
     pub registration_timeout: Duration,
 }
@@ -197,6 +199,7 @@ impl ClusterConfig {
     pub fn resolve(layers: Layers<'_>) -> Self {
         Self {
             heartbeat_interval: milliseconds(layers, "broker.heartbeat.interval.ms"),
+            session_timeout: milliseconds(layers, "broker.session.timeout.ms"),
             registration_timeout: milliseconds(layers, "initial.broker.registration.timeout.ms"),
         }
     }

@@ -165,9 +165,11 @@ impl Decider {
         }
         let commands = batch.iter_mut().map(|submission| &mut submission.command);
         let entry = self.decide(commands);
+        let is_newest = || self.quorum.applied().image().applied_index() == entry.base_index;
         let carry_out = async {
             match entry.records.is_empty() {
-                true => Ok::<_, ControllerError>(self.quorum.confirm_leadership().await),
+                // An earlier batch that nobody waits for any more may have been committed meanwhile.
+                true => Ok::<_, ControllerError>(self.quorum.confirm_leadership().await && is_newest()),
                 false => Ok(self.quorum.propose(entry.base_index, entry.records).await? == Proposed::Replayed),
             }
         };

@@ -14,7 +14,7 @@ use crate::model::{BrokerId, DirectoryId, ErrorCode, Uuid};
 use crate::quota::QuotaWindows;
 use crate::rpc::metadata as proto;
 use crate::rpc::metadata::{
-    CreatableTopic, CreateTopics, DeletableTopic, DeleteTopics, Endpoint, MetadataCommand, MetadataReply,
+    CreatableTopic, CreateTopics, DeletableTopic, DeleteTopics, Endpoint, MetadataCommand, MetadataReply, ReadIndex,
     deletable_topic, metadata_command::Kind, metadata_reply,
 };
 
@@ -65,6 +65,7 @@ fn cluster_config(cluster_id: Option<String>, incarnation: u8, voters: Vec<Voter
         },
         voters,
         heartbeat_interval_ms: 50,
+        session_timeout_ms: 60_000,
         registration_timeout_ms: 10_000,
     }
 }
@@ -184,6 +185,23 @@ async fn refusals_are_replies() {
     let delete = DeletableTopic { topic: Some(deletable_topic::Topic::Name("t".to_owned())) };
     soon(node.submit(Kind::DeleteTopics(DeleteTopics { topics: vec![delete], ..DeleteTopics::default() }))).await;
     assert_eq!(node.cluster.image().current().topic_count(), 0);
+    node.stop().await;
+}
+
+/// What a broker that was suspended goes by; also at controllers that do not know the command.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_index_that_is_read_covers_what_was_committed() {
+    let directory = TempDir::new().unwrap();
+    let node = start(directory.path(), 1).await;
+    soon(node.cluster.lifecycle().running()).await;
+    for topic in ["a", "b", "c"] {
+        let committed = node.create_topic(topic).await.metadata_index;
+        let read = node.submit(Kind::ReadIndex(ReadIndex {})).await;
+        assert_eq!((read.error_code, read.metadata_index >= committed), (0, true), "{committed}, {read:?}");
+        let unknown = node.cluster.calls().submit(MetadataCommand { kind: None }, PATIENCE).await.unwrap();
+        assert_eq!(unknown.error_code, i32::from(ErrorCode::UnsupportedVersion.code()));
+        assert!(unknown.metadata_index >= read.metadata_index, "{read:?}, {unknown:?}");
+    }
     node.stop().await;
 }
 

@@ -364,7 +364,7 @@ impl GroupCoordinator {
     pub(super) fn with<T>(&self, group_id: &str, work: impl FnOnce(&mut Shard<Groups>) -> T) -> Result<T, ErrorCode> {
         let topic = self.creation.existing().ok_or(ErrorCode::NotCoordinator)?;
         let partitions = i32::try_from(topic.partition_count()).unwrap_or(i32::MAX);
-        self.host.with(partition_for(group_id, partitions), work)
+        self.host.serve(partition_for(group_id, partitions), work)
     }
 
     pub(super) async fn committed(

@@ -97,6 +97,11 @@ impl<M> Shard<M> {
         self.leader_epoch
     }
 
+    /// False once the leadership it was loaded in is over, which this host may not have been told yet.
+    fn is_led(&self) -> bool {
+        self.replica.leader_epoch() == Some(self.leader_epoch)
+    }
+
     /// Appends one batch under the leadership the shard was loaded in.
     pub fn append(&mut self, records: Bytes) -> Result<Appended, PartitionError> {
         self.append_guarded(records, None)
@@ -226,6 +231,15 @@ impl<M: Machine> Host<M> {
                 Ok(outcome)
             }
         }
+    }
+
+    /// The same for a client. While this broker cannot tell whether it still leads the partition, another may have
+    /// acknowledged what is not known here: clients are to look for the coordinator anew (invariant C1).
+    pub fn serve<T>(&self, partition: i32, work: impl FnOnce(&mut Shard<M>) -> T) -> Result<T, ErrorCode> {
+        if !self.replicas.know_their_roles() {
+            return Err(ErrorCode::NotCoordinator);
+        }
+        self.with(partition, |shard| shard.is_led().then(|| work(shard)))?.ok_or(ErrorCode::NotCoordinator)
     }
 
     /// Runs `work` on each partition that is being served, one after the other.

@@ -316,7 +316,7 @@ impl TransactionCoordinator {
         work: impl FnOnce(&mut Shard<Transactions>) -> T,
     ) -> Result<T, ErrorCode> {
         let topic = self.creation.existing().ok_or(ErrorCode::NotCoordinator)?;
-        self.host.with(self.partition(&topic, transactional_id), work)
+        self.host.serve(self.partition(&topic, transactional_id), work)
     }
 }
 

@@ -84,6 +84,8 @@ fn decide(draft: &mut Draft<'_>, command: &MetadataCommand) -> Result<Option<Rep
         Kind::AllocateProducerIds(command) => cluster_control::allocate_producer_ids(draft, command).map(Some),
         Kind::AlterClientQuotas(command) => client_quota_control::alter(draft, command).map(Some),
         Kind::ReportOfflineReplicas(command) => offline_control::report(draft, command).map(nothing_to_say),
+        // Every reply says how far the metadata has come.
+        Kind::ReadIndex(_) => Ok(None),
         Kind::UpdateFeatures(command) => Ok(Some(feature_control::update_features(draft, command))),
     }
 }

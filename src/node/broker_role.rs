@@ -211,6 +211,7 @@ fn cluster_config(
         },
         voters,
         heartbeat_interval_ms: milliseconds(times.heartbeat_interval),
+        session_timeout_ms: milliseconds(times.session_timeout),
         registration_timeout_ms: milliseconds(times.registration_timeout),
     }
 }

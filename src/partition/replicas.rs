@@ -263,6 +263,13 @@ impl Replicas {
         self.image.load_full()
     }
 
+    /// False while this broker, which was suspended, cannot tell yet what it still leads: see
+    /// [`BrokerLifecycle::is_awake`]. What a leader alone knows is then not to be told.
+    pub fn know_their_roles(&self) -> bool {
+        let applied_index = self.image.load().applied_index();
+        self.lifecycle.get().is_none_or(|lifecycle| lifecycle.is_awake(applied_index))
+    }
+
     /// How fast throttled partitions may be replicated.
     pub fn throttles(&self) -> &ReplicationThrottles {
         &self.throttles

@@ -35,3 +35,4 @@ mod transaction_tools;
 mod transactions;
 mod traps;
 mod upgrade;
+mod wakings;

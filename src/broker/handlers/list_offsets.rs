@@ -80,6 +80,10 @@ async fn find(
     let leader_epoch =
         replica.check_leader_epoch(partition.current_leader_epoch).map_err(|error| error.error_code())?;
     let Asked::Target(target) = asked(partition.timestamp, api_version)? else { return Ok(None) };
+    // Another may lead since this broker was suspended, and have told of later ones (invariant A13).
+    if target == TimestampTarget::Latest && !context.replicas.know_their_roles() {
+        return Err(ErrorCode::NotLeaderOrFollower);
+    }
     let found = search(replica, target, isolation).await;
     match found {
         // An offset beyond all records belongs to the epoch that will write there.

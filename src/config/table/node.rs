@@ -14,7 +14,9 @@ keys! {
     String "broker.rack" = null; in_force;
     /// How often a broker tells the controllers that it is alive, in milliseconds.
     Int "broker.heartbeat.interval.ms" = "500"; in_force;
-    /// A broker that has been silent for this many milliseconds is fenced and loses its leaderships.
+    /// A broker that has been silent for this many milliseconds is fenced and loses its leaderships. To be the same on
+    /// brokers and controllers: a broker that did not run for half as long (at most 2 s) asks what it has missed before it
+    /// coordinates anything again.
     Int "broker.session.timeout.ms" = "3000"; in_force;
     /// How long a starting broker tries to register with the controllers before it gives up, in milliseconds.
     Int "initial.broker.registration.timeout.ms" = "60000"; in_force;

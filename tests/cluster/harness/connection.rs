@@ -43,9 +43,19 @@ impl Connection {
 
     /// The same to a node that may die meanwhile.
     pub fn try_send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<R::Response> {
+        self.try_post(version, request)?;
+        self.try_receive::<R>(version)
+    }
+
+    /// Sends a request without waiting for its answer, which is to be received before the next one is sent.
+    pub fn try_post<R: Request>(&mut self, version: i16, request: &R) -> io::Result<()> {
         self.correlation_id += 1;
         let frame = protocol::encode_request(version, self.correlation_id, Some("test"), request);
-        self.stream.write_all(&frame.bytes)?;
+        self.stream.write_all(&frame.bytes)
+    }
+
+    /// Waits for the answer to the request that was sent last.
+    pub fn try_receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
         let mut length = [0; 4];
         self.stream.read_exact(&mut length)?;
         let mut answer = vec![0; usize::try_from(i32::from_be_bytes(length)).expect("a length")];
