@@ -32,14 +32,22 @@ pub struct PastLife {
 }
 
 impl PastLife {
-    /// Reads the markers, and removes the one of the clean stop: from now on the logs change. `boot_id` names the
-    /// kernel's present life, when that is known.
+    /// Reads the markers, and has a run marker take the place of the one of the clean stop: from now on the logs change.
+    /// `boot_id` names the kernel's present life, when that is known.
     pub fn take(disk: &impl Disk, directory: &Path, boot_id: Option<&str>) -> Result<Self, LogError> {
         let clean = CleanShutdown::read(disk, directory)?;
         let run = RunMarker::read(disk, directory)?;
         let same_boot = run
             .clone()
             .filter(|run| Some(run.boot_id.as_str()) == boot_id || mutant!("run-marker-of-another-boot-trusted"));
+        if let Some(CleanShutdown { broker_epoch }) = clean
+            && let Some(boot_id) = boot_id
+            && !mutant!("start-takes-the-clean-stops-word")
+        {
+            // This process may be killed before it is registered and has a marker of its own: the next one must find
+            // that nothing was lost since.
+            RunMarker { broker_epoch, boot_id: boot_id.to_owned() }.write(disk, directory)?;
+        }
         if clean.is_some() && !mutant!("clean-stop-marker-kept") {
             CleanShutdown::remove(disk, directory)?;
         }

@@ -57,6 +57,10 @@ const MUTANTS: &[(&str, &str)] = &[
     // Lives of a broker.
     ("leads-before-its-registration", "a broker leads by metadata from before its restart"),
     ("run-marker-of-another-boot-trusted", "a power loss counts as a kill"),
+    (
+        "start-takes-the-clean-stops-word",
+        "a kill before the registration makes a log that was stopped in order a lost one",
+    ),
     ("clean-stop-marker-kept", "the marker of a clean stop outlives the next start"),
     // The log.
     ("flushed-without-a-sync", "the recovery point moves over what was not synced"),

@@ -4,9 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ottla::log::{
-    AppendOutcome, DataDirectory, Disk, Fault, FilePool, LogConfig, PartitionLog, SimDisk, VerificationGuard,
+    AppendOutcome, CleanShutdown, DataDirectory, Disk, Fault, FilePool, LogConfig, PartitionLog, PastLife, SimDisk,
+    VerificationGuard,
 };
-use ottla::model::{LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition, Wall};
+use ottla::model::{BrokerEpoch, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition, Wall};
 use ottla::record::{BatchBuilder, BatchHeader, EndTransactionMarker, TransactionResult};
 use ottla::transaction::TransactionVersion;
 
@@ -122,4 +123,22 @@ pub fn a_batch_of_an_older_epoch() -> Verdict {
     let (mut log, _) = open(&new_disk());
     must(append(&mut log, &batch(1, 0, b"new", false), None)?, "the new epoch's batch is refused")?;
     must(!append(&mut log, &batch(0, 0, b"old", false), None)?, "a batch of an older epoch was appended")
+}
+
+/// A broker stops in order, the machine is started again, and the broker's next process is killed before it is
+/// registered: its logs are as they were. Another power cut is another matter.
+pub fn a_start_that_is_killed_behind_a_clean_stop() -> Verdict {
+    let disk = new_disk();
+    disk.sync_dir(Path::new("/")).map_err(|error| error.to_string())?;
+    let epoch = BrokerEpoch(6);
+    let start = |boot_id| {
+        PastLife::take(&disk, Path::new(DATA), Some(boot_id)).map(|past| past.broker_epoch).map_err(|e| e.to_string())
+    };
+    CleanShutdown { broker_epoch: epoch }.write(&disk, Path::new(DATA)).map_err(|error| error.to_string())?;
+    disk.crash(None);
+    must(start("second")? == Some(epoch), "a clean stop does not vouch for the logs")?;
+    disk.kill();
+    must(start("second")? == Some(epoch), "a kill during the start makes whole logs count as incomplete")?;
+    disk.crash(None);
+    must(start("third")?.is_none(), "after a power cut the page cache of an earlier boot vouches for the logs")
 }

@@ -56,6 +56,12 @@ pub const SCRIPTS: &[Script] = &[
         "a copy that is not on the disk",
         replication::a_copy_that_is_not_on_the_disk,
     ),
+    script(
+        "start-takes-the-clean-stops-word",
+        "A12",
+        "a start that is killed behind a clean stop",
+        logs::a_start_that_is_killed_behind_a_clean_stop,
+    ),
     script("half-a-batch-stays", "A12", "a full disk and a kill", logs::a_full_disk_and_a_kill),
     script(
         "former-coordinator-accepted",
