@@ -179,9 +179,15 @@ impl Connection {
         }
     }
 
-    /// Produces one record with acks=all to partition 0, and returns its offset, or panics.
+    /// Produces one record with acks=all to partition 0, and returns its offset, or panics. Tries again, as clients do,
+    /// while the leader has not heard yet that the topic exists: others may know it before.
     pub fn produce(&mut self, topic: &str, value: &[u8]) -> i64 {
-        self.try_produce(topic, value).unwrap_or_else(|error| panic!("{topic}: {error}"))
+        let what = format!("the leader of {topic} knows it");
+        let outcome = eventually(&what, || match self.try_produce(topic, value) {
+            Err(ErrorCode::UnknownTopicOrPartition) => None,
+            outcome => Some(outcome),
+        });
+        outcome.unwrap_or_else(|error| panic!("{topic}: {error}"))
     }
 
     /// Produces one record with acks=all to partition 0.
