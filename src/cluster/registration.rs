@@ -24,7 +24,7 @@ use super::tasks::spawn_or_abort;
 use super::wakefulness::patience_ms;
 use super::waking::{ask_after_waking, keep_awake};
 use crate::metadata::uuid_bytes;
-use crate::model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, Uuid};
+use crate::model::{BrokerEpoch, BrokerId, DirectoryId, ErrorCode, StartNumber, Uuid};
 use crate::rpc::metadata::{
     BeginControlledShutdown, Endpoint, MetadataCommand, RegisterBroker, SupportedFeature, metadata_command,
     metadata_reply,
@@ -53,6 +53,8 @@ pub struct BrokerIdentity {
     pub features: Vec<SupportedFeature>,
     /// The life before this one, when its logs certainly lost nothing since (a clean stop or the same boot).
     pub previous_broker_epoch: Option<BrokerEpoch>,
+    /// Which start on these data directories this process is.
+    pub start_number: StartNumber,
 }
 
 /// What a broker must know to take part in a cluster.
@@ -274,6 +276,7 @@ impl Registration {
                 .or(identity.previous_broker_epoch)
                 .filter(|_| !self.lifecycle.logs_incomplete())
                 .map_or(-1, |epoch| epoch.0),
+            start_number: identity.start_number.0,
         }
     }
 

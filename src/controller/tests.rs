@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use super::*;
 use crate::cluster::{BrokerIdentity, Cluster, ClusterConfig, LifecycleState, VoterAddress};
 use crate::metadata::ClusterDefaults;
-use crate::model::{BrokerId, DirectoryId, ErrorCode, Uuid};
+use crate::model::{BrokerId, DirectoryId, ErrorCode, StartNumber, Uuid};
 use crate::quota::QuotaWindows;
 use crate::rpc::metadata as proto;
 use crate::rpc::metadata::{
@@ -62,6 +62,7 @@ fn cluster_config(cluster_id: Option<String>, incarnation: u8, voters: Vec<Voter
             rack: None,
             features: crate::metadata::supported_features(),
             previous_broker_epoch: None,
+            start_number: StartNumber(0),
         },
         voters,
         heartbeat_interval_ms: 50,

@@ -1,24 +1,26 @@
-//! How the last run ended.
+//! How the last run ended, and how many there were.
 //!
-//! Both markers are JSON, persisted, keep stable:
+//! The markers are JSON, persisted, keep stable:
 //!
 //! | file | content | written | removed |
 //! |---|---|---|---|
 //! | `.kafka_cleanshutdown` | `version` 0, `brokerEpoch` | last in a clean stop | first at the next start |
 //! | `.ottla_run` | `version` 0, `brokerEpoch`, `bootId` | when the broker has its epoch | after an I/O fault |
+//! | `.ottla_start` | `version` 0, `startNumber` | at each start, before the broker registers | never |
 
 use std::path::Path;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::model::BrokerEpoch;
+use crate::model::{BrokerEpoch, StartNumber};
 
 use super::LogError;
 use super::disk::Disk;
 
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 const RUN: &str = ".ottla_run";
+const START: &str = ".ottla_start";
 const VERSION: i32 = 0;
 
 /// The mark of a clean stop: all logs were flushed and their recovery points written.
@@ -38,6 +40,13 @@ pub struct RunMarker {
     pub boot_id: String,
 }
 
+/// The number of the last start on a data directory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct StartMarker {
+    /// Which start it was.
+    pub start_number: StartNumber,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct CleanShutdownContent {
@@ -51,6 +60,13 @@ struct RunContent {
     version: i32,
     broker_epoch: BrokerEpoch,
     boot_id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StartContent {
+    version: i32,
+    start_number: StartNumber,
 }
 
 impl CleanShutdown {
@@ -98,6 +114,28 @@ impl RunMarker {
     }
 }
 
+impl StartMarker {
+    /// Reads the marker; `None` when there is none or it cannot be understood.
+    pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
+        let content: Option<StartContent> = read(disk, &directory.join(START))?;
+        let content = content.filter(|content| content.version == VERSION);
+        Ok(content.map(|content| Self { start_number: content.start_number }))
+    }
+
+    /// The marker of the start behind all of these, each from another directory of one broker.
+    #[must_use]
+    pub fn following(last: impl IntoIterator<Item = Option<Self>>) -> Self {
+        let last = last.into_iter().flatten().map(|last| last.start_number.0).max();
+        Self { start_number: StartNumber(last.unwrap_or(0) + 1) }
+    }
+
+    /// Writes it, durably.
+    pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
+        let content = StartContent { version: VERSION, start_number: self.start_number };
+        write(disk, &directory.join(START), &content)
+    }
+}
+
 /// A marker that cannot be understood is no marker: the stop counts as unclean, which is always safe.
 fn read<T: DeserializeOwned>(disk: &impl Disk, path: &Path) -> Result<Option<T>, LogError> {
     match disk.read(path) {
@@ -134,17 +172,31 @@ mod tests {
         disk.sync_dir(Path::new("/")).unwrap();
         let clean = CleanShutdown { broker_epoch: BrokerEpoch(42) };
         let run = RunMarker { broker_epoch: BrokerEpoch(43), boot_id: "a \"quoted\" id".to_owned() };
+        let start = StartMarker { start_number: StartNumber(44) };
         assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), None);
         CleanShutdown::remove(&disk, directory).unwrap();
         clean.write(&disk, directory).unwrap();
         run.write(&disk, directory).unwrap();
+        start.write(&disk, directory).unwrap();
         disk.crash(None);
         assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), Some(clean));
         assert_eq!(RunMarker::read(&disk, directory).unwrap(), Some(run));
+        assert_eq!(StartMarker::read(&disk, directory).unwrap(), Some(start));
         assert_eq!(disk.read(&directory.join(CLEAN_SHUTDOWN)).unwrap(), br#"{"version":0,"brokerEpoch":42}"#);
         CleanShutdown::remove(&disk, directory).unwrap();
         disk.crash(None);
         assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), None);
+    }
+
+    #[test]
+    fn a_start_comes_after_those_of_all_directories() {
+        let last = |number| Some(StartMarker { start_number: StartNumber(number) });
+        assert_eq!(Some(StartMarker::following([None, None])), last(1));
+        assert_eq!(
+            Some(StartMarker::following([last(3), None, last(7)])),
+            last(8),
+            "a new one and one that was missing"
+        );
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub use inspect::{
     IndexedOffset, IndexedTime, LogFileKind, SnapshotProducer, log_file_kind, offset_index_entries, snapshot_producers,
     time_index_entries, transaction_index_entries,
 };
-pub use markers::{CleanShutdown, RunMarker};
+pub use markers::{CleanShutdown, RunMarker, StartMarker};
 pub use meta_properties::MetaProperties;
 pub use open_log::OpenLog;
 pub use partition_log::{LeftBehind, OpenReport, PartitionLog, RetentionOutcome, VerificationGuard};

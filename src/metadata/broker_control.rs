@@ -19,7 +19,7 @@ use super::image::ClusterImage;
 use super::partition_change::PartitionChange;
 use super::record::uuid_from_bytes;
 use super::topic_image::{PartitionImage, TopicImage};
-use crate::model::{BrokerEpoch, BrokerId, ErrorCode, TopicId, Uuid};
+use crate::model::{BrokerEpoch, BrokerId, ErrorCode, StartNumber, TopicId, Uuid};
 use crate::rpc::metadata::{
     BeginControlledShutdown, BrokerRegistrationChangeRecord, FenceBroker, RegisterBroker, RegisterBrokerRecord,
     RegisterBrokerReply, SupportedFeature, UnfenceBroker, UnregisterBroker, UnregisterBrokerRecord,
@@ -38,11 +38,7 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
         {
             return Ok(registered(previous.epoch));
         }
-        let directory_is_back = previous.directory_ids.iter().any(|known| has_directory(command, known.0));
-        if !previous.fenced && !directory_is_back {
-            let message = format!("broker {id} is registered and alive, with another data directory");
-            return Err(Refusal::new(ErrorCode::DuplicateBrokerRegistration, message));
-        }
+        check_place(previous, command)?;
     }
     let continued = BrokerEpoch(command.previous_broker_epoch);
     let continues = |previous: &BrokerImage| {
@@ -55,12 +51,33 @@ pub(super) fn register(draft: &mut Draft<'_>, command: &RegisterBroker) -> Resul
     let mut record = registration_record(command, epoch, if log_is_whole { continued } else { epoch });
     if keeps_deleted_topics(draft.image()) {
         record.logs_intact_since = previous.map(|previous| previous.logs_intact_since.0);
+        record.start_number = command.start_number;
     }
     draft.add(record);
     if !mutant!("registration-stays-in-its-isrs") {
         leave_isrs(draft, id, if log_is_whole { LogTail::Whole } else { LogTail::MayBeLost });
     }
     Ok(registered(epoch))
+}
+
+/// A life that is not fenced ends only for a later one on the same data. What a process of long ago has sent may come
+/// late, and would take replicas that this one serves for incomplete.
+fn check_place(previous: &BrokerImage, command: &RegisterBroker) -> Result<(), Refusal> {
+    let duplicate = |with: String| {
+        let message = format!("broker {} is registered and alive, {with}", previous.id);
+        Err(Refusal::new(ErrorCode::DuplicateBrokerRegistration, message))
+    };
+    if previous.fenced {
+        return Ok(());
+    }
+    if !previous.directory_ids.iter().any(|known| has_directory(command, known.0)) {
+        return duplicate("with another data directory".to_owned());
+    }
+    let (earlier, later) = (StartNumber(command.start_number), previous.start_number);
+    if earlier < later && !mutant!("earlier-start-ends-a-later-one") {
+        return duplicate(format!("started as number {later} on its data directory, and this is start {earlier}"));
+    }
+    Ok(())
 }
 
 fn check_registration(image: &ClusterImage, command: &RegisterBroker) -> Result<(), Refusal> {
@@ -113,6 +130,7 @@ fn registration_record(
         log_whole_since: log_whole_since.0,
         offline_replicas: Vec::new(),
         logs_intact_since: None,
+        start_number: 0,
     }
 }
 

@@ -6,7 +6,7 @@ use imbl::OrdSet;
 
 use super::record::{named_partition, partition_name, uuid_bytes, uuid_from_bytes};
 use super::replay_error::ReplayError;
-use crate::model::{BrokerEpoch, BrokerId, DirectoryId, TopicId, Uuid};
+use crate::model::{BrokerEpoch, BrokerId, DirectoryId, StartNumber, TopicId, Uuid};
 use crate::rpc::metadata::{Endpoint, RegisterBrokerRecord, SupportedFeature, TopicIdPartition};
 
 /// One life of a broker, from its registration record on.
@@ -37,6 +37,8 @@ pub struct BrokerImage {
     pub offline_replicas: OrdSet<(TopicId, i32)>,
     /// The epoch since which its logs have lost nothing, through all lives that continued each other.
     pub logs_intact_since: BrokerEpoch,
+    /// Which start on its data directories registered.
+    pub start_number: StartNumber,
 }
 
 impl BrokerImage {
@@ -81,6 +83,7 @@ impl BrokerImage {
             log_whole_since: BrokerEpoch(record.log_whole_since),
             offline_replicas: replica_names(&record.offline_replicas)?,
             logs_intact_since: BrokerEpoch(record.logs_intact_since.unwrap_or(record.broker_epoch)),
+            start_number: StartNumber(record.start_number),
         })
     }
 
@@ -99,6 +102,7 @@ impl BrokerImage {
             log_whole_since: self.log_whole_since.0,
             offline_replicas: self.offline_replicas.iter().copied().map(partition_name).collect(),
             logs_intact_since: (self.logs_intact_since != self.epoch).then_some(self.logs_intact_since.0),
+            start_number: self.start_number.0,
         }
     }
 }

@@ -10,7 +10,7 @@
 //! | 2 | reassignments: replicas that change, and are being added and removed |
 //! | 3 | limits of clients |
 //! | 4 | replicas that are offline while their broker goes on |
-//! | 5 | topics that are deleted and can be restored |
+//! | 5 | topics that are deleted and can be restored; numbers of the starts of brokers |
 
 use std::collections::BTreeSet;
 

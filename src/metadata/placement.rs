@@ -144,7 +144,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::BrokerImage;
-    use crate::model::{BrokerEpoch, Uuid};
+    use crate::model::{BrokerEpoch, StartNumber, Uuid};
 
     /// Brokers 0, 1, …: the rack of each (0: none), and whether it is fenced.
     fn cluster(brokers: &[(u8, bool)]) -> ClusterImage {
@@ -163,6 +163,7 @@ mod tests {
                 log_whole_since: BrokerEpoch(id.into()),
                 offline_replicas: imbl::OrdSet::new(),
                 logs_intact_since: BrokerEpoch(id.into()),
+                start_number: StartNumber(0),
             };
             image.brokers.insert(broker.id, Arc::new(broker));
         }

@@ -376,6 +376,7 @@ impl World {
             rack: (broker > 2).then(|| "rack".to_owned()),
             features: supported_features(),
             previous_broker_epoch: if tail_is_whole { self.epoch(broker) } else { -1 },
+            start_number: self.image.applied_index(),
             ..Default::default()
         })
     }

@@ -125,6 +125,7 @@ impl Runner {
             Some("current") => self.epoch(id),
             other => number(other, -1)?,
         };
+        let start_number = number(args.take_key("start"), 0)?;
         let directories = args.take_key("directories").map(ids).transpose()?.unwrap_or(vec![id]);
         let listener = args.take_key("listener").unwrap_or("PLAINTEXT");
         let endpoint = proto::Endpoint {
@@ -145,6 +146,7 @@ impl Runner {
                 _ => supported_features(),
             },
             previous_broker_epoch: previous,
+            start_number,
         }))
     }
 

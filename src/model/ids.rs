@@ -39,6 +39,11 @@ number_type!(
     BrokerEpoch(i64)
 );
 number_type!(
+    /// Counts the processes that were started on a broker's data directories: of two registrations of one broker, the one
+    /// with the higher number is the later process's. 0 when it is not known.
+    StartNumber(i64)
+);
+number_type!(
     /// Counts the leaders of a partition; a batch is stamped with the epoch it was appended in.
     LeaderEpoch(i32)
 );

@@ -13,8 +13,8 @@ mod uuid;
 
 pub use error_code::ErrorCode;
 pub use ids::{
-    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, TopicId,
-    TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, StartNumber,
+    TopicId, TopicPartition,
 };
 pub use leader_epochs::{EpochEntry, LeaderEpochs};
 pub use time::{Monotonic, Wall};

@@ -25,7 +25,7 @@ use crate::coordinator::{
 };
 use crate::log::LogError;
 use crate::metadata::supported_features;
-use crate::model::{BrokerEpoch, BrokerId, Uuid};
+use crate::model::{BrokerEpoch, BrokerId, StartNumber, Uuid};
 use crate::observability::metrics::Registry;
 use crate::partition::metrics::PartitionMetrics;
 use crate::partition::{Replicas, ReplicationConfig};
@@ -73,7 +73,8 @@ impl BrokerRole {
         let past = past_life::take(directories, config.node.roles.controller)?;
         let paths: Arc<[PathBuf]> = past.log_dirs.iter().map(|directory| directory.path.clone()).collect();
         let replicas = Replicas::open(settings::replicas(config, past.log_dirs, directories.lost().to_vec()))?;
-        let cluster_config = cluster_config(config, directories, &listeners, voters, past.broker_epoch);
+        let life = (past.broker_epoch, past.start_number);
+        let cluster_config = cluster_config(config, directories, &listeners, voters, life);
         let cluster = Cluster::start(cluster_config, &runners.control);
         replicas.start_replication(ReplicationConfig {
             fetcher: settings::fetcher(config),
@@ -194,7 +195,7 @@ fn cluster_config(
     directories: &DataDirectories,
     listeners: &[Bound],
     voters: Vec<VoterAddress>,
-    previous_broker_epoch: Option<BrokerEpoch>,
+    (previous_broker_epoch, start_number): (Option<BrokerEpoch>, StartNumber),
 ) -> ClusterConfig {
     let times = config::ClusterConfig::resolve(config.layers());
     let milliseconds = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -208,6 +209,7 @@ fn cluster_config(
             rack: config.node.rack.clone(),
             features: supported_features(),
             previous_broker_epoch,
+            start_number,
         },
         voters,
         heartbeat_interval_ms: milliseconds(times.heartbeat_interval),

@@ -6,8 +6,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::log::{CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker, settle_relocations};
-use crate::model::BrokerEpoch;
+use crate::log::{
+    CleanShutdown, DataDirectory, FilePool, LogError, OsDisk, PastLife, RunMarker, StartMarker, settle_relocations,
+};
+use crate::model::{BrokerEpoch, StartNumber};
 use crate::partition::LogDirectory;
 
 use super::data_directories::DataDirectories;
@@ -22,6 +24,8 @@ pub(super) struct Left {
     pub(super) log_dirs: Vec<LogDirectory>,
     /// Its broker epoch, when no log in any of them has lost anything since (invariant A12).
     pub(super) broker_epoch: Option<BrokerEpoch>,
+    /// Which start on these directories this is.
+    pub(super) start_number: StartNumber,
 }
 
 /// What the last run left behind, as far as its logs bear it out; its marks of a clean stop are gone afterwards. A
@@ -32,6 +36,7 @@ pub(super) fn take(directories: &mut DataDirectories, is_controller: bool) -> Re
     let opened = directories.look(|directory| Ok(open(directory.path())?))?;
     check_single_copies(&opened)?;
     settle_relocations(&opened, !directories.lost().is_empty())?;
+    let start_number = number_start(directories)?;
     let boot_id = boot_id();
     let lives = directories.look(|directory| {
         let past = PastLife::take(&OsDisk, directory.path(), boot_id.as_deref())?;
@@ -43,7 +48,15 @@ pub(super) fn take(directories: &mut DataDirectories, is_controller: bool) -> Re
         clean: past.clean,
         vital: is_controller && directory.path() == metadata,
     });
-    Ok(Left { log_dirs: log_dirs.collect(), broker_epoch: PastLife::whole_since(&lives) })
+    Ok(Left { log_dirs: log_dirs.collect(), broker_epoch: PastLife::whole_since(&lives), start_number })
+}
+
+/// Numbers this start, in every directory: any of them may be missing at the next one.
+fn number_start(directories: &mut DataDirectories) -> Result<StartNumber, DirectoryError> {
+    let last = directories.look(|directory| Ok(StartMarker::read(&OsDisk, directory.path())?))?;
+    let marker = StartMarker::following(last);
+    directories.look(|directory| Ok(marker.write(&OsDisk, directory.path())?))?;
+    Ok(marker.start_number)
 }
 
 fn check_single_copies(directories: &[DataDirectory<OsDisk>]) -> Result<(), DirectoryError> {

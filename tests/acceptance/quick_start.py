@@ -2,9 +2,12 @@
 
     quick_start.py BOOTSTRAP [TOPIC [ALREADY]]
 
-ALREADY is how many records an earlier run has left in TOPIC; they must be there still. Prints what was read.
+ALREADY is how many records an earlier run has left in TOPIC; they must be there still. Prints what was read; when that is
+not all, also what the client had to tell.
 """
+import io
 import json
+import logging
 import sys
 import time
 import uuid
@@ -13,13 +16,17 @@ from kafka import KafkaConsumer, KafkaProducer
 
 RECORDS = 3
 SECONDS = 60
+# The characters of the client's log that are shown of a run that failed.
+TOLD_MAX = 40_000
 
 
 def quick_start(bootstrap, topic, already):
     producer = KafkaProducer(bootstrap_servers=bootstrap, value_serializer=lambda v: json.dumps(v).encode())
-    for number in range(already, already + RECORDS):
-        producer.send(topic, {"user_id": number, "action": "page_view"})
+    numbers = range(already, already + RECORDS)
+    sent = [producer.send(topic, {"user_id": number, "action": "page_view"}) for number in numbers]
     producer.flush()
+    for future in sent:
+        future.get(timeout=SECONDS)
     producer.close()
 
     consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=f"analytics-{uuid.uuid4().hex[:8]}",
@@ -31,7 +38,7 @@ def quick_start(bootstrap, topic, already):
     consumer.close()
     # Partitions are read side by side; within one the order holds, and the topic is made with one unless told otherwise.
     if sorted(read) != list(range(already + RECORDS)):
-        sys.exit(f"{topic} at {bootstrap}: expected {already + RECORDS} records, read {read}")
+        raise RuntimeError(f"{topic} at {bootstrap}: expected {already + RECORDS} records, read {read}")
     return read
 
 
@@ -40,4 +47,11 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     name = sys.argv[2] if len(sys.argv) > 2 else f"user-events-{uuid.uuid4().hex[:8]}"
     before = int(sys.argv[3]) if len(sys.argv) > 3 else 0
-    print(f"{name}: {len(quick_start(sys.argv[1].split(','), name, before))} records")
+    told = io.StringIO()
+    logging.basicConfig(stream=told, level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s")
+    said = set()
+    logging.getLogger().handlers[0].addFilter(lambda line: not (line.getMessage() in said or said.add(line.getMessage())))
+    try:
+        print(f"{name}: {len(quick_start(sys.argv[1].split(','), name, before))} records")
+    except Exception as failure:
+        sys.exit(f"{told.getvalue()[-TOLD_MAX:]}\n{failure!r}")

@@ -47,7 +47,8 @@ fn serves(address: &str) {
     if let Some(python) = std::env::var_os("OTTLA_TEST_PYTHON") {
         let quick_start = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/acceptance/quick_start.py");
         let output = Command::new(python).args([quick_start, address]).output().expect("Python starts");
-        assert!(output.status.success(), "kafka-python at {address}: {output:?}");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kafka-python at {address}: {told}");
     }
 }
 

@@ -49,6 +49,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("every-restart-counts-as-whole", "every restart counts as one that lost nothing"),
     ("only-the-last-life-vouches", "a broker killed twice during its start counts as one that lost its log"),
     ("registration-retry-gets-a-new-epoch", "a retried registration begins another life"),
+    ("earlier-start-ends-a-later-one", "a late registration of an earlier process ends a life that is in sync"),
     ("fencing-leaves-the-isr-alone", "a fenced broker stays in its ISRs and leads"),
     ("controlled-shutdown-keeps-leading", "a stopping broker keeps its leaderships"),
     ("reassigned-before-in-sync", "a reassignment ends before the replicas that it adds are in sync"),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use ottla::controller::{Liveness, LivenessLimits, StreamNumber};
 use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, supported_features, uuid_bytes};
-use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, Monotonic, Uuid};
+use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, Monotonic, StartNumber, Uuid};
 use ottla::rpc::metadata::{
     AlterPartitionReassignments, BeginControlledShutdown, BrokerIds, CreatableTopic, CreateTopics, ElectLeaders,
     Endpoint, FenceBroker, InitializeCluster, MetadataCommand, MetadataRecord, MetadataReply, ReassignablePartition,
@@ -54,7 +54,12 @@ fn command(kind: Kind) -> Rc<MetadataCommand> {
 }
 
 /// The registration of a broker's new life.
-pub fn register(node: usize, incarnation: u64, previous_broker_epoch: i64) -> Rc<MetadataCommand> {
+pub fn register(
+    node: usize,
+    incarnation: u64,
+    previous_broker_epoch: i64,
+    start_number: StartNumber,
+) -> Rc<MetadataCommand> {
     let id = |high: u8, low: u64| {
         let mut bytes = [high; 16];
         bytes[8..].copy_from_slice(&low.to_be_bytes());
@@ -69,6 +74,7 @@ pub fn register(node: usize, incarnation: u64, previous_broker_epoch: i64) -> Rc
         rack: None,
         features: supported_features(),
         previous_broker_epoch,
+        start_number: start_number.0,
     }))
 }
 

@@ -8,7 +8,7 @@ impl Broker {
         let previous = process.lifecycle.broker_epoch().or(process.past.broker_epoch).map_or(-1, |epoch| epoch.0);
         let request = ctx.next_request();
         process.registering = Some(request);
-        let command = register(self.node, process.incarnation, previous);
+        let command = register(self.node, process.incarnation, previous, process.start_number);
         ctx.send(address, Address::Quorum, Message::Command { request, command });
         ctx.timer(address, ctx.swarm.request_timeout_ms, Timer::Command { request });
     }

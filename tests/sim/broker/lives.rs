@@ -31,11 +31,14 @@ impl Broker {
         let pool = Arc::new(FilePool::new(self.disk.clone(), 20));
         let directory = DataDirectory::open(pool, Path::new(DATA))?;
         let past = taken.examined(&directory)?;
+        let start = StartMarker::following([StartMarker::read(&self.disk, Path::new(DATA))?]);
+        start.write(&self.disk, Path::new(DATA))?;
         let incarnation = (self.node as u64) << 32 | u64::from(self.lives);
         ctx.oracle.judged(self.node, incarnation, taken.broker_epoch.is_some(), past.broker_epoch.is_some());
         Ok(Process {
             lifecycle: LifecycleState::Starting,
             past,
+            start_number: start.start_number,
             directory,
             incarnation,
             image: ClusterImage::default(),

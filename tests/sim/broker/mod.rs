@@ -16,10 +16,12 @@ use std::sync::Arc;
 use ottla::cluster::LifecycleState;
 use ottla::log::{
     CleanShutdown, DataDirectory, Disk, Fault as DiskFault, FilePool, LogConfig, LogError, PartitionLog, PastLife,
-    RunMarker, SimDisk, VerificationGuard,
+    RunMarker, SimDisk, StartMarker, VerificationGuard,
 };
 use ottla::metadata::{ClusterImage, ImageDelta, PartitionImage};
-use ottla::model::{BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, TopicId, TopicPartition, Uuid, Wall};
+use ottla::model::{
+    BrokerEpoch, BrokerId, ErrorCode, LeaderEpoch, Monotonic, StartNumber, TopicId, TopicPartition, Uuid, Wall,
+};
 use ottla::record::Batches;
 use ottla::replication::{IsrMember, LeaderStart};
 use ottla::rpc::metadata::{LeaderRecoveryState, MetadataReply, metadata_reply::Kind as Reply};
@@ -42,6 +44,7 @@ const CONTROLLED_SHUTDOWN_MS: u64 = 5_000;
 struct Process {
     lifecycle: LifecycleState,
     past: PastLife,
+    start_number: StartNumber,
     directory: DataDirectory<SimDisk>,
     incarnation: u64,
     /// The image as the feed has it; it may be ahead of what the replicas follow.

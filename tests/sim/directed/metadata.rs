@@ -2,7 +2,7 @@
 
 use ottla::cluster::LifecycleState;
 use ottla::metadata::{Batch, ClusterDefaults, ClusterImage, uuid_bytes};
-use ottla::model::{BrokerEpoch, BrokerId, Uuid};
+use ottla::model::{BrokerEpoch, BrokerId, StartNumber, Uuid};
 use ottla::rpc::metadata::{
     AlterPartition, AlterPartitionReassignments, BrokerIds, CreatableTopic, CreateTopics, FenceBroker,
     InitializeCluster, IsrMember, LeaderRecoveryState, MetadataCommand, PartitionProposal, ReassignablePartition,
@@ -23,7 +23,7 @@ impl Controller {
         let mut controller = Self(ClusterImage::default());
         controller.decide(Kind::InitializeCluster(InitializeCluster { cluster_id: CLUSTER_ID.into() }));
         for node in 0..brokers {
-            controller.command(&register(node, node as u64 + 1, -1));
+            controller.command(&register(node, node as u64 + 1, -1, StartNumber(1)));
             controller.unfence(node);
         }
         controller
@@ -147,7 +147,7 @@ pub fn a_refused_proposal_that_comes_again() -> Verdict {
 pub fn a_feed_that_begins_before_the_restart() -> Verdict {
     let mut controller = Controller::new(2);
     let former = BrokerEpoch(controller.epoch(0));
-    controller.command(&register(0, 9, former.0));
+    controller.command(&register(0, 9, former.0, StartNumber(2)));
     let present = BrokerEpoch(controller.epoch(0));
     must(present > former, "the restart began no life of its own")?;
     let registered = LifecycleState::Starting.on_registered(present);
@@ -157,4 +157,20 @@ pub fn a_feed_that_begins_before_the_restart() -> Verdict {
         early.on_image(present.0, Some((present, true))).has_caught_up(),
         "the broker does not take up its registration",
     )
+}
+
+/// What a broker's process sent before it was killed is held up until the next one is in sync. It vouches for nothing, and
+/// would take the replica out of ISR and ELR that has all that is committed.
+pub fn a_registration_that_comes_late() -> Verdict {
+    let mut controller = Controller::new(2);
+    let replicas = controller.create_topic(2);
+    let late = register(replicas[0], 8, -1, StartNumber(2));
+    let former = controller.epoch(replicas[0]);
+    controller.command(&register(replicas[0], 9, former, StartNumber(3)));
+    controller.unfence(replicas[0]);
+    let present = controller.epoch(replicas[0]);
+    let complete = controller.complete();
+    controller.command(&late);
+    must(controller.epoch(replicas[0]) == present, "a process of long ago took the place of a living one")?;
+    must(controller.complete() == complete, "a complete replica counts as incomplete")
 }

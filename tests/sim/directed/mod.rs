@@ -45,6 +45,12 @@ pub const SCRIPTS: &[Script] = &[
         metadata::a_feed_that_begins_before_the_restart,
     ),
     script(
+        "earlier-start-ends-a-later-one",
+        "A7",
+        "a registration that comes late",
+        metadata::a_registration_that_comes_late,
+    ),
+    script(
         "refused-proposal-may-come-again",
         "A8",
         "a refused proposal that comes again",
