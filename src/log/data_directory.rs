@@ -135,22 +135,27 @@ impl<D: Disk> DataDirectory<D> {
     /// The partitions that have a directory here, in the order of their names. The metadata quorum's log, which may
     /// lie among them, is none of them.
     pub fn partitions(&self) -> Result<Vec<TopicPartition>, LogError> {
+        let named = self.directories_named(parse_partition_directory_name)?.into_iter().map(|(partition, _)| partition);
+        Ok(named.filter(|partition| *partition.topic != *CLUSTER_METADATA_TOPIC).collect())
+    }
+
+    /// The directories in it whose names `parse` understands: what each name says, and where it is.
+    pub(super) fn directories_named<T>(
+        &self,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<Vec<(T, PathBuf)>, LogError> {
         let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
         let directories = entries.into_iter().filter(|entry| entry.is_dir);
-        let partitions = directories.filter_map(|entry| parse_partition_directory_name(&entry.name));
-        Ok(partitions.filter(|partition| *partition.topic != *CLUSTER_METADATA_TOPIC).collect())
+        Ok(directories.filter_map(|entry| Some((parse(&entry.name)?, self.path().join(entry.name)))).collect())
     }
 
     /// Removes the directories of deleted partitions; the number removed. Also once at start.
     pub fn remove_deleted(&self) -> Result<usize, LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        let mut removed = 0;
-        for entry in entries.iter().filter(|entry| entry.is_dir && is_deleted_directory_name(&entry.name)) {
-            let path = self.path().join(&entry.name);
-            self.disk().remove_dir_all(&path).map_err(LogError::io("remove", path))?;
-            removed += 1;
+        let deleted = self.directories_named(|name| is_deleted_directory_name(name).then_some(()))?;
+        for (_, path) in &deleted {
+            self.disk().remove_dir_all(path).map_err(LogError::io("remove", path))?;
         }
-        Ok(removed)
+        Ok(deleted.len())
     }
 
     fn checkpoints(&self) -> MutexGuard<'_, Checkpoints> {

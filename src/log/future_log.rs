@@ -53,6 +53,15 @@ pub(super) struct Extent<D: Disk> {
     pub(super) end_offset: Offset,
     /// The log was truncated so often.
     pub(super) truncations: u64,
+    /// `index.interval.bytes`.
+    pub(super) index_interval_bytes: u64,
+}
+
+impl<D: Disk> Extent<D> {
+    /// True when that very segment is part of it.
+    pub(super) fn has(&self, segment: &Arc<Segment<D>>) -> bool {
+        self.segments.iter().any(|(present, _)| Arc::ptr_eq(present, segment))
+    }
 }
 
 /// A copy that grows in its own directory, `<topic>-<partition>.<id>-future`.
@@ -64,7 +73,6 @@ pub struct FutureLog<D: Disk> {
     copies: Vec<SegmentCopy<D>>,
     /// Of the log when the copy was begun.
     truncations: u64,
-    index_interval_bytes: u64,
     /// Everything below is durable in the copy.
     pub(super) durable_offset: Offset,
     /// Offsets of the producer snapshots in the copy.
@@ -91,9 +99,7 @@ enum Halt {
 impl<D: Disk> DataDirectory<D> {
     /// The partitions that are being copied into this directory, or were when the process ended.
     pub fn futures(&self) -> Result<Vec<TopicPartition>, LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        let directories = entries.into_iter().filter(|entry| entry.is_dir);
-        Ok(directories.filter_map(|entry| parse_future_directory_name(&entry.name)).collect())
+        Ok(self.directories_named(parse_future_directory_name)?.into_iter().map(|(partition, _)| partition).collect())
     }
 
     /// True when the partition's name leaves room for what is appended to it while it moves.
@@ -125,10 +131,8 @@ impl<D: Disk> DataDirectory<D> {
     }
 
     fn future_paths(&self, partition: &TopicPartition) -> Result<Vec<PathBuf>, LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        let futures = entries.into_iter().filter(|entry| entry.is_dir);
-        let futures = futures.filter(|entry| parse_future_directory_name(&entry.name).as_ref() == Some(partition));
-        Ok(futures.map(|entry| self.path().join(entry.name)).collect())
+        let futures = self.directories_named(parse_future_directory_name)?.into_iter();
+        Ok(futures.filter(|(future, _)| future == partition).map(|(_, path)| path).collect())
     }
 }
 
@@ -149,7 +153,6 @@ impl<D: Disk> FutureLog<D> {
             directory: Arc::new(LogDirectory::new(path)),
             copies: Vec::new(),
             truncations: 0,
-            index_interval_bytes: 0,
             durable_offset: 0,
             snapshots: Vec::new(),
             progress: Arc::default(),
@@ -170,18 +173,19 @@ impl<D: Disk> FutureLog<D> {
     /// True when nothing of what is durable in the copy has been truncated or cleaned since, so that the copy still
     /// vouches for everything below its durable offset.
     pub(super) fn covers(&self, extent: &Extent<D>) -> bool {
-        let is_copied = |source: &Arc<Segment<D>>| self.copies.iter().any(|copy| Arc::ptr_eq(&copy.source, source));
         let mut below = extent.segments.iter().filter(|(source, _)| source.base_offset() < self.durable_offset);
-        self.truncations == extent.truncations && below.all(|(source, _)| is_copied(source))
+        self.truncations == extent.truncations && below.all(|(source, _)| self.copy_of(source).is_some())
     }
 
     /// Bytes of the log that are not in the copy.
     pub(super) fn missing_bytes(&self, extent: &Extent<D>) -> u64 {
         let all: u64 = extent.segments.iter().map(|(_, size)| size).sum();
-        let has = |source: &Arc<Segment<D>>| self.copies.iter().find(|copy| Arc::ptr_eq(&copy.source, source));
-        let copied: u64 =
-            extent.segments.iter().filter_map(|(source, _)| Some(has(source)?.writer.segment().size())).sum();
-        all.saturating_sub(copied)
+        let copies = extent.segments.iter().filter_map(|(source, _)| self.copy_of(source));
+        all.saturating_sub(copies.map(|copy| copy.writer.segment().size()).sum())
+    }
+
+    fn copy_of(&self, source: &Arc<Segment<D>>) -> Option<&SegmentCopy<D>> {
+        self.copies.iter().find(|copy| Arc::ptr_eq(&copy.source, source))
     }
 
     /// Copies what is missing of `extent`; the number of bytes, or `None` when `pace`, which is told of each batch's
@@ -189,15 +193,13 @@ impl<D: Disk> FutureLog<D> {
     pub(super) fn copy(
         &mut self,
         extent: &Extent<D>,
-        index_interval_bytes: u64,
         pace: &mut impl FnMut(u64) -> bool,
     ) -> Result<Option<u64>, LogError> {
-        self.index_interval_bytes = index_interval_bytes;
         self.drop_stale(extent)?;
         let mut copied = 0;
         for (at, (source, size)) in extent.segments.iter().enumerate() {
             if self.copies.get(at).is_none_or(|copy| !Arc::ptr_eq(&copy.source, source)) {
-                let copy = self.new_copy(source)?;
+                let copy = self.new_copy(source, extent.index_interval_bytes)?;
                 self.copies.insert(at, copy);
             }
             let (bytes_before, progress) = (self.bytes(), Arc::clone(&self.progress));
@@ -224,10 +226,10 @@ impl<D: Disk> FutureLog<D> {
         Ok(Some(copied))
     }
 
-    fn new_copy(&self, source: &Arc<Segment<D>>) -> Result<SegmentCopy<D>, LogError> {
+    fn new_copy(&self, source: &Arc<Segment<D>>, index_interval_bytes: u64) -> Result<SegmentCopy<D>, LogError> {
         let (pool, directory) = (self.target.pool(), &self.directory);
         let segment = Arc::new(Segment::new_empty(pool, directory, source.base_offset(), Standing::Present));
-        let writer = SegmentWriter::new(segment, self.index_interval_bytes)?;
+        let writer = SegmentWriter::new(segment, index_interval_bytes)?;
         Ok(SegmentCopy { source: Arc::clone(source), writer, finished: false, synced: false })
     }
 
@@ -239,13 +241,11 @@ impl<D: Disk> FutureLog<D> {
     fn drop_stale(&mut self, extent: &Extent<D>) -> Result<(), LogError> {
         let truncated = self.truncations != extent.truncations;
         self.truncations = extent.truncations;
-        let is_there =
-            |copy: &SegmentCopy<D>| extent.segments.iter().any(|(source, _)| Arc::ptr_eq(&copy.source, source));
-        let (kept, stale): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.copies).into_iter().partition(|copy| !truncated && is_there(copy));
+        let copies = std::mem::take(&mut self.copies).into_iter();
+        let (kept, stale): (Vec<_>, Vec<_>) = copies.partition(|copy| !truncated && extent.has(&copy.source));
         self.copies = kept;
-        self.progress
-            .set(self.bytes(), self.copies.last().map_or(0, |copy| copy.writer.segment().next_offset_and_size().0));
+        let end_offset = self.copies.last().map_or(0, |copy| copy.writer.segment().next_offset_and_size().0);
+        self.progress.set(self.bytes(), end_offset);
         stale.iter().try_for_each(|copy| copy.writer.segment().remove())
     }
 

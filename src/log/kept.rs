@@ -33,9 +33,7 @@ impl<D: Disk> DataDirectory<D> {
 
     /// The partitions that are set aside here: topic id and index.
     pub(super) fn kept(&self) -> Result<Vec<(TopicId, i32)>, LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        let directories = entries.into_iter().filter(|entry| entry.is_dir);
-        Ok(directories.filter_map(|entry| parse_kept_directory_name(&entry.name)).collect())
+        Ok(self.directories_named(parse_kept_directory_name)?.into_iter().map(|(kept, _)| kept).collect())
     }
 
     /// True when this partition is set aside here.
@@ -75,13 +73,8 @@ impl<D: Disk> DataDirectory<D> {
     /// Gives up those of the partitions set aside here that are not wanted, to be removed by
     /// [`DataDirectory::remove_deleted`]. `id` must be unique.
     pub fn give_up_kept(&self, is_wanted: impl Fn(TopicId, i32) -> bool, id: Uuid) -> Result<(), LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        for entry in entries.iter().filter(|entry| entry.is_dir) {
-            let kept = parse_kept_directory_name(&entry.name);
-            let Some((topic_id, index)) = kept.filter(|(topic_id, index)| !is_wanted(*topic_id, *index)) else {
-                continue;
-            };
-            let from = self.path().join(&entry.name);
+        let kept = self.directories_named(parse_kept_directory_name)?.into_iter();
+        for ((topic_id, index), from) in kept.filter(|((topic_id, index), _)| !is_wanted(*topic_id, *index)) {
             let to = self.path().join(deleted_directory_name(&TopicPartition::new(topic_id.to_string(), index), id));
             self.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
         }

@@ -15,8 +15,8 @@
 //! durable is no more durable in the copy than it was in the log. What a sync had confirmed is: nobody syncs the log
 //! meanwhile.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
 use crate::model::{Offset, TopicPartition, Uuid};
 
@@ -25,7 +25,7 @@ use super::file_names::{
     FileKind, LEADER_EPOCH_CHECKPOINT, PARTITION_METADATA, deleted_directory_name, file_name,
     parse_moved_directory_name,
 };
-use super::future_log::FutureLog;
+use super::future_log::{Extent, FutureLog};
 use super::partition_log::{LeftBehind, SmallFiles};
 use super::{DataDirectory, LogError, PartitionLog, partition_metadata};
 
@@ -59,9 +59,8 @@ impl<D: Disk> FutureLog<D> {
         log: &impl LogAccess<D>,
         pace: &mut impl FnMut(u64) -> bool,
     ) -> Result<Option<u64>, LogError> {
-        let seen = log.with(|log| Some((log.extent()?, log.config().index_interval_bytes))).flatten();
-        let Some((extent, interval)) = seen else { return Ok(None) };
-        match self.copy(&extent, interval, pace) {
+        let Some(extent) = log.with(|log| log.extent()).flatten() else { return Ok(None) };
+        match self.copy(&extent, pace) {
             // Whoever reads a log that is truncated or cleaned meanwhile may find anything.
             Err(error) if !error.is_below(self.target.path()) && has_changed(log, &extent) => Ok(Some(u64::MAX)),
             copied => copied,
@@ -102,12 +101,9 @@ impl<D: Disk> FutureLog<D> {
 
     /// Makes the copy durable as the log is now, with all that belongs to it; false when the log is gone.
     fn make_durable(&mut self, log: &impl LogAccess<D>, high_watermark: Offset) -> Result<bool, LogError> {
-        let seen = log.with(|log| {
-            let interval = log.config().index_interval_bytes;
-            log.extent().map(|extent| (extent, log.small_files(), interval))
-        });
-        let Some((extent, small_files, interval)) = seen.flatten() else { return Ok(false) };
-        self.copy(&extent, interval, &mut |_| true)?;
+        let seen = log.with(|log| Some((log.extent()?, log.small_files()))).flatten();
+        let Some((extent, small_files)) = seen else { return Ok(false) };
+        self.copy(&extent, &mut |_| true)?;
         self.sync_segments()?;
         self.write_small_files(&small_files, extent.end_offset)?;
         let disk = self.target.disk();
@@ -155,13 +151,13 @@ impl<D: Disk> FutureLog<D> {
     /// Copies what has been appended meanwhile, until hardly anything is left.
     fn copy_rest(&mut self, log: &impl LogAccess<D>) -> Result<(), LogError> {
         for _ in 0..REST_ROUNDS_MAX {
-            let seen = log.with(|log| Some((log.extent()?, log.config().index_interval_bytes))).flatten();
             // If the copy does not cover the log, that is found under the lock.
-            let Some((extent, interval)) = seen.filter(|(extent, _)| self.covers(extent)) else { return Ok(()) };
+            let seen = log.with(|log| log.extent()).flatten();
+            let Some(extent) = seen.filter(|extent| self.covers(extent)) else { return Ok(()) };
             if self.missing_bytes(&extent) <= REST_BYTES_MAX {
                 return Ok(());
             }
-            match self.copy(&extent, interval, &mut |_| true) {
+            match self.copy(&extent, &mut |_| true) {
                 Err(_) if has_changed(log, &extent) => return Ok(()),
                 copied => copied?,
             };
@@ -199,11 +195,10 @@ fn give_place<D: Disk>(
 }
 
 /// True when the log is not what it was, beside what was appended.
-fn has_changed<D: Disk>(log: &impl LogAccess<D>, before: &super::future_log::Extent<D>) -> bool {
+fn has_changed<D: Disk>(log: &impl LogAccess<D>, before: &Extent<D>) -> bool {
     let now = log.with(|log| log.extent()).flatten();
     now.is_none_or(|now| {
-        let is_there = |segment: &_| now.segments.iter().any(|(here, _)| std::sync::Arc::ptr_eq(here, segment));
-        now.truncations != before.truncations || before.segments.iter().any(|(segment, _)| !is_there(segment))
+        now.truncations != before.truncations || before.segments.iter().any(|(segment, _)| !now.has(segment))
     })
 }
 
@@ -212,23 +207,43 @@ fn sync_dir<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
 }
 
 impl<D: Disk> DataDirectory<D> {
-    /// The directories of partitions that stepped aside for a copy, by their names.
-    fn moved_names(&self) -> Result<Vec<(TopicPartition, String)>, LogError> {
-        let entries = self.disk().list(self.path()).map_err(LogError::io("list", self.path()))?;
-        let directories = entries.into_iter().filter(|entry| entry.is_dir);
-        Ok(directories.filter_map(|entry| Some((parse_moved_directory_name(&entry.name)?.0, entry.name))).collect())
+    /// The partitions that stepped aside for a copy.
+    pub fn moved(&self) -> Result<Vec<TopicPartition>, LogError> {
+        let moved = self.directories_named(parse_moved_directory_name)?;
+        Ok(moved.into_iter().map(|((partition, _), _)| partition).collect())
     }
+}
 
-    fn give_up_moved(&self, partition: &TopicPartition, name: &str) -> Result<(), LogError> {
-        let (from, to) = (self.path().join(name), self.path().join(given_up_name(partition, name)));
-        self.disk().rename(&from, &to).map_err(LogError::io("rename", from))?;
-        self.forget(partition);
+/// A partition's directory that stepped aside for a copy.
+struct SteppedAside<'a, D: Disk> {
+    directory: &'a DataDirectory<D>,
+    path: PathBuf,
+    /// The id in its name.
+    id: Uuid,
+}
+
+impl<D: Disk> SteppedAside<'_, D> {
+    fn give_up(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let to = self.directory.path().join(deleted_directory_name(partition, self.id));
+        self.directory.disk().rename(&self.path, &to).map_err(LogError::io("rename", &self.path))?;
+        self.directory.forget(partition);
         Ok(())
     }
 
-    /// The partitions that stepped aside for a copy.
-    pub fn moved(&self) -> Result<Vec<TopicPartition>, LogError> {
-        Ok(self.moved_names()?.into_iter().map(|(partition, _)| partition).collect())
+    fn step_back(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let Self { directory, path, .. } = self;
+        directory.rename_durably(path, &directory.partition_path(partition))?;
+        tracing::info!(%partition, "the log stays in {}: it was not moved to its end", directory.path().display());
+        Ok(())
+    }
+
+    fn tell_of_waiting(&self, partition: &TopicPartition) {
+        tracing::error!(
+            %partition,
+            "the log in {} stepped aside for a copy in another log directory, which cannot be used now: the partition \
+             stays offline until that is back, or is taken out of log.dirs",
+            self.path.display()
+        );
     }
 }
 
@@ -236,44 +251,25 @@ impl<D: Disk> DataDirectory<D> {
 /// stepped aside is given up, and where none has it gets its name back. While a directory cannot be used (`any_lost`) the
 /// copy may be in that one, and what stepped aside stays so. To be called before the logs are looked at.
 pub fn settle_relocations<D: Disk>(directories: &[DataDirectory<D>], any_lost: bool) -> Result<(), LogError> {
-    let mut moved: BTreeMap<TopicPartition, Vec<(&DataDirectory<D>, String)>> = BTreeMap::new();
-    let mut current = std::collections::BTreeSet::new();
+    let mut moved: BTreeMap<TopicPartition, Vec<SteppedAside<'_, D>>> = BTreeMap::new();
+    let mut current = BTreeSet::new();
     for directory in directories {
         current.extend(directory.partitions()?);
-        for (partition, name) in directory.moved_names()? {
-            moved.entry(partition).or_default().push((directory, name));
+        for ((partition, id), path) in directory.directories_named(parse_moved_directory_name)? {
+            moved.entry(partition).or_default().push(SteppedAside { directory, path, id });
         }
     }
     for (partition, places) in moved {
-        let has_copy = current.contains(&partition);
-        for (at, (directory, name)) in places.iter().enumerate() {
-            let path = directory.path().join(name);
-            if has_copy {
-                directory.give_up_moved(&partition, name)?;
-            } else if any_lost {
-                tracing::error!(
-                    %partition,
-                    "the log in {} stepped aside for a copy in another log directory, which cannot be used now: the \
-                     partition stays offline until that is back, or is taken out of log.dirs",
-                    path.display()
-                );
-            } else if at > 0 {
-                let reason = format!("{} has stepped aside for the same partition, too", first_path(&places));
-                return Err(LogError::Malformed { path, reason });
-            } else {
-                directory.rename_durably(&path, &directory.partition_path(&partition))?;
-                tracing::info!(%partition, "the log stays in {}: it was not moved to its end", directory.path().display());
+        match places.as_slice() {
+            places if current.contains(&partition) => places.iter().try_for_each(|aside| aside.give_up(&partition))?,
+            places if any_lost => places.iter().for_each(|aside| aside.tell_of_waiting(&partition)),
+            [aside] => aside.step_back(&partition)?,
+            [first, second, ..] => {
+                let reason = format!("{} has stepped aside for the same partition, too", first.path.display());
+                return Err(LogError::Malformed { path: second.path.clone(), reason });
             }
+            [] => {}
         }
     }
     Ok(())
-}
-
-/// As unlike all others as the name it had.
-fn given_up_name(partition: &TopicPartition, name: &str) -> String {
-    deleted_directory_name(partition, parse_moved_directory_name(name).map(|(_, id)| id).unwrap_or(Uuid::ZERO))
-}
-
-fn first_path<D: Disk>(places: &[(&DataDirectory<D>, String)]) -> String {
-    places.first().map(|(directory, name)| directory.path().join(name).display().to_string()).unwrap_or_default()
 }

@@ -94,7 +94,7 @@ impl<D: Disk> PartitionLog<D> {
         future: &mut FutureLog<D>,
     ) -> Result<Option<LeftBehind<D>>, LogError> {
         let Some(extent) = self.log.extent().filter(|extent| future.covers(extent)) else { return Ok(None) };
-        future.copy(&extent, self.config().index_interval_bytes, &mut |_| true)?;
+        future.copy(&extent, &mut |_| true)?;
         let (from, to) = (future.directory.path(), future.target.partition_path(&self.partition));
         future.target.disk().rename(&from, &to).map_err(LogError::io("rename", &from))?;
         future.directory.set_path(to);

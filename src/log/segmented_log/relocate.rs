@@ -16,7 +16,12 @@ impl<D: Disk> SegmentedLog<D> {
             return None;
         }
         let segments = self.segments().iter().map(|segment| (segment.clone(), segment.size())).collect();
-        Some(Extent { segments, end_offset: self.log_end_offset(), truncations: self.truncations })
+        Some(Extent {
+            segments,
+            end_offset: self.log_end_offset(),
+            truncations: self.truncations,
+            index_interval_bytes: self.config().index_interval_bytes,
+        })
     }
 
     /// Goes on in `segments`, which hold the same batches and lie in `directory`; below `recovery_point` they are
