@@ -208,7 +208,7 @@ def heal(world, clients):
     import nemesis
     cluster = world.cluster
     cluster.heal()
-    if cluster.has_rig and cluster.has_guest() and not nemesis.dismiss_guest(world, 60):
+    if cluster.has_rig and not nemesis.dismiss_guest(world, 60):
         print("harness: the guest does not leave", flush=True)
     if not cluster.await_whole(90, reviving=True):
         print("the cluster was not whole 90 seconds after the last fault", flush=True)
