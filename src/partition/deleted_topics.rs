@@ -13,9 +13,9 @@ use crate::log::{LogError, PartitionLog};
 use crate::metadata::{ClusterImage, ImageDelta, TopicImage};
 use crate::model::{TopicId, TopicPartition};
 
-use super::image_applier::random_id;
+use super::directory::{Directory, random_id};
 use super::replica::Replica;
-use super::replicas::{Directory, HostedPartition, Replicas};
+use super::replicas::{HostedPartition, Replicas};
 
 impl Replicas {
     /// Ends the replicas of deleted topics, and gives up what was kept of those that are gone for good.

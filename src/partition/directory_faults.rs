@@ -5,19 +5,15 @@
 //! stop will not count as a clean one, and the controllers are told which replicas are gone (`offline_reports`). The
 //! process ends when the directory also holds the metadata log, and when no other is left.
 
-use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::{Arc, PoisonError};
 
 use crate::log::{LogError, RunMarker};
 use crate::model::TopicId;
 
-use super::flusher::give_up;
+use super::directory::{Directory, give_up};
 use super::replica::Replica;
-use super::replicas::{Directory, HostedPartition, Replicas};
-
-/// Replicas as the metadata names them.
-pub(super) type ReplicaNames = BTreeSet<(TopicId, i32)>;
+use super::replicas::{HostedPartition, Replicas};
 
 impl Replicas {
     /// The disk of a directory has refused something that it must not refuse. Returns once its partitions are offline;

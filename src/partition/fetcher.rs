@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -51,7 +50,6 @@ pub(super) struct FetcherContext {
     pub config: FetcherConfig,
     pub lifecycle: BrokerLifecycle,
     pub replicas: Weak<Replicas>,
-    pub runtime: Handle,
 }
 
 /// The fetcher of one leader.

@@ -1,7 +1,7 @@
 //! Which replicas here fetch from which leader.
 //!
-//! There is one [`Fetcher`](super::fetcher::Fetcher) per leader broker. This module keeps what each of them has to
-//! fetch, as the metadata says, and wakes those for which that has changed.
+//! There is one fetcher per leader broker (`fetcher`). This module keeps what each of them has to fetch, as the metadata
+//! says, and wakes those for which that has changed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -9,10 +9,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::cluster::spawn_or_abort;
 use crate::model::{BrokerId, TopicId};
 
-use super::fetcher::{Fetcher, FetcherContext};
 use super::replica::Replica;
 
 /// A partition as a Fetch request names it.
@@ -42,11 +40,15 @@ impl Assignment {
     }
 }
 
+/// Starts the fetcher of a leader.
+type Spawn = dyn Fn(BrokerId, Arc<Assignment>) -> AbortHandle + Send + Sync;
+
 /// All of a broker's fetchers.
 #[derive(Default)]
 pub(super) struct Fetchers {
     inner: Mutex<Inner>,
-    context: OnceLock<Arc<FetcherContext>>,
+    /// Known once replication has been started.
+    spawn: OnceLock<Box<Spawn>>,
 }
 
 #[derive(Default)]
@@ -57,10 +59,10 @@ struct Inner {
 }
 
 impl Fetchers {
-    /// From now on what is assigned is also fetched.
-    pub fn start(&self, context: FetcherContext) {
+    /// From now on what is assigned is also fetched, by the fetchers that `spawn` starts, one for each leader.
+    pub fn start(&self, spawn: impl Fn(BrokerId, Arc<Assignment>) -> AbortHandle + Send + Sync + 'static) {
         // Started once, by the node.
-        let _ = self.context.set(Arc::new(context));
+        let _ = self.spawn.set(Box::new(spawn));
         self.start_missing(&mut self.lock());
     }
 
@@ -90,12 +92,9 @@ impl Fetchers {
     }
 
     fn start_missing(&self, inner: &mut Inner) {
-        let Some(context) = self.context.get() else { return };
+        let Some(spawn) = self.spawn.get() else { return };
         for (&leader, assignment) in &inner.by_leader {
-            inner.tasks.entry(leader).or_insert_with(|| {
-                let fetcher = Fetcher::new(leader, Arc::clone(assignment), Arc::clone(context));
-                spawn_or_abort(&context.runtime, "replica fetcher", fetcher.run())
-            });
+            inner.tasks.entry(leader).or_insert_with(|| spawn(leader, Arc::clone(assignment)));
         }
     }
 }

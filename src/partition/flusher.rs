@@ -8,53 +8,20 @@
 //! later.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
-use std::thread::Thread;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use crate::log::{DataDirectory, LogError, OsDisk, RunMarker};
+use crate::log::{DataDirectory, LogError, OsDisk};
 use crate::model::TopicId;
 
-use super::committer::CommitQueue;
+use super::directory::Directory;
+use super::flushing::{DIRTY_MAX, unless_full};
 use super::replica::Replica;
-use super::replicas::{Directory, Replicas};
+use super::replicas::Replicas;
 use super::round_thread::RoundThread;
 
-/// How long records stay dirty at most when nothing else asks for a flush.
-const DIRTY_MAX: Duration = Duration::from_secs(30);
 /// How often the flusher looks for partitions that have become due.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Wakes the flusher of one directory, and its committer, and tells them of faults.
-#[derive(Debug, Default)]
-pub struct FlushSignal {
-    thread: OnceLock<Thread>,
-    /// What the disk has refused, in words.
-    fault: OnceLock<String>,
-    pub(super) commits: CommitQueue,
-}
-
-impl FlushSignal {
-    /// Marks a partition and wakes the flusher, once until it has looked.
-    pub fn want(&self, partition: &AtomicBool) {
-        let first = !partition.swap(true, Ordering::AcqRel);
-        if first && let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-
-    /// Notes a fault of the disk, if it is one, that somebody else than the flusher has met.
-    pub fn note_fault(&self, error: &LogError) {
-        if error.is_disk_fault() {
-            // The first one will do.
-            let _ = self.fault.set(error.to_string());
-            if let Some(thread) = self.thread.get() {
-                thread.unpark();
-            }
-        }
-    }
-}
 
 /// Starts the flusher of the directory at this place among those of `replicas`.
 pub fn start(replicas: Weak<Replicas>, at: usize, directory: &Directory) -> std::io::Result<RoundThread> {
@@ -62,15 +29,14 @@ pub fn start(replicas: Weak<Replicas>, at: usize, directory: &Directory) -> std:
     let signal = Arc::clone(&directory.signal);
     let thread = RoundThread::start("flusher", replicas, LOOK_INTERVAL, move |replicas, _| {
         // Where there is one directory alone, only what was acknowledged and cannot be made durable ends the process.
-        if let Some(reason) = signal.fault.get().filter(|_| replicas.directories.len() > 1) {
-            replicas.on_directory_fault(at, reason);
+        if let Some(reason) = signal.fault().filter(|_| replicas.directories.len() > 1) {
+            replicas.on_directory_fault(at, &reason);
         } else if let Err(error) = rounds.round(replicas) {
             replicas.on_log_fault(at, &error);
         }
         LOOK_INTERVAL
     })?;
-    // The signal belongs to one flusher, so the cell is empty here.
-    let _ = directory.signal.thread.set(thread.thread().clone());
+    directory.signal.set_flusher(thread.thread().clone());
     Ok(thread)
 }
 
@@ -113,53 +79,5 @@ impl Rounds {
             self.dirty_since.remove(&key);
         }
         due
-    }
-}
-
-/// Ends the process. The run marker goes first: the next start must not trust the page cache (invariant A12).
-pub(super) fn give_up(directory: &DataDirectory<OsDisk>, reason: &dyn std::fmt::Display) -> ! {
-    if let Err(error) = RunMarker::remove(directory.disk(), directory.path()) {
-        tracing::error!("cannot remove the run marker: {error}");
-    }
-    tracing::error!(
-        "the log directory {} has failed: {reason}. What was acknowledged may not be on disk, so this process ends; \
-         check the disk, then start it again",
-        directory.path().display()
-    );
-    std::process::exit(1);
-}
-
-/// `None`, and a word to the operator, when the disk is too full for something that can be written later as well.
-pub(super) fn unless_full<T>(
-    outcome: Result<T, LogError>,
-    what: impl std::fmt::Display,
-) -> Result<Option<T>, LogError> {
-    match outcome {
-        Err(error) if error.lets_flush_wait() => {
-            tracing::warn!(
-                "{what} not flushed: {error}. It is tried again within {} seconds; make room on the disk",
-                DIRTY_MAX.as_secs()
-            );
-            Ok(None)
-        }
-        outcome => outcome.map(Some),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::{Error, ErrorKind};
-
-    use super::*;
-
-    #[test]
-    fn only_a_full_disk_lets_a_flush_wait_and_a_failed_sync_never_does() {
-        let fault = |action, kind: ErrorKind| Err::<(), _>(LogError::io(action, "/d/x")(Error::from(kind)));
-        assert!(matches!(unless_full(fault("write", ErrorKind::StorageFull), "t-0"), Ok(None)));
-        assert!(matches!(unless_full(fault("create", ErrorKind::StorageFull), "t-0"), Ok(None)));
-        assert!(unless_full(fault("sync", ErrorKind::StorageFull), "t-0").is_err());
-        assert!(unless_full(fault("sync", ErrorKind::Other), "t-0").is_err());
-        assert!(unless_full(fault("write", ErrorKind::Other), "t-0").is_err());
-        assert!(matches!(unless_full(Ok(1), "t-0"), Ok(Some(1))));
     }
 }

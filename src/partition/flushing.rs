@@ -6,14 +6,18 @@
 
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use crate::log::{FlushHandle, Flushed, LogError, OsDisk, PartitionLog};
 use crate::model::{LeaderEpoch, Offset};
 
+use super::commit_queue::Unsynced;
 use super::error::PartitionError;
-use super::flusher::unless_full;
 use super::replica::{Replica, Role, State};
 use super::waiters::{Waker, Watched};
+
+/// How long records stay dirty at most when nothing else asks for a flush.
+pub(super) const DIRTY_MAX: Duration = Duration::from_secs(30);
 
 type Taken = Result<Option<FlushHandle<OsDisk>>, LogError>;
 
@@ -73,13 +77,8 @@ impl Replica {
         }
     }
 
-    /// Syncs the records; false when there was nothing to do, or no room to do it.
-    pub(super) fn commit(&self) -> Result<bool, LogError> {
-        self.commit_wanted.store(false, Ordering::Release);
-        self.run_flush(PartitionLog::sync_handle)
-    }
-
-    /// Flushes everything that a start after a crash would have to read; false as for a commit.
+    /// Flushes everything that a start after a crash would have to read; false when there was nothing to do, or no room
+    /// to do it.
     pub(super) fn flush(&self) -> Result<bool, LogError> {
         self.run_flush(PartitionLog::flush_handle)
     }
@@ -121,5 +120,52 @@ impl Replica {
         self.act(state, effect);
         self.waiters.wake(Watched::FlushedOffset, flushed_offset);
         Ok(())
+    }
+}
+
+impl Unsynced for Replica {
+    fn sync(&self) -> Result<bool, LogError> {
+        self.commit_wanted.store(false, Ordering::Release);
+        let synced = self.run_flush(PartitionLog::sync_handle)?;
+        Ok(synced || self.is_ended() || self.is_on_disk(self.log_end_offset()))
+    }
+
+    fn queue_up(&self) {
+        self.want_commit();
+    }
+}
+
+/// `None`, and a word to the operator, when the disk is too full for something that can be written later as well.
+pub(super) fn unless_full<T>(
+    outcome: Result<T, LogError>,
+    what: impl std::fmt::Display,
+) -> Result<Option<T>, LogError> {
+    match outcome {
+        Err(error) if error.lets_flush_wait() => {
+            tracing::warn!(
+                "{what} not flushed: {error}. It is tried again within {} seconds; make room on the disk",
+                DIRTY_MAX.as_secs()
+            );
+            Ok(None)
+        }
+        outcome => outcome.map(Some),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Error, ErrorKind};
+
+    use super::*;
+
+    #[test]
+    fn only_a_full_disk_lets_a_flush_wait_and_a_failed_sync_never_does() {
+        let fault = |action, kind: ErrorKind| Err::<(), _>(LogError::io(action, "/d/x")(Error::from(kind)));
+        assert!(matches!(unless_full(fault("write", ErrorKind::StorageFull), "t-0"), Ok(None)));
+        assert!(matches!(unless_full(fault("create", ErrorKind::StorageFull), "t-0"), Ok(None)));
+        assert!(unless_full(fault("sync", ErrorKind::StorageFull), "t-0").is_err());
+        assert!(unless_full(fault("sync", ErrorKind::Other), "t-0").is_err());
+        assert!(unless_full(fault("write", ErrorKind::Other), "t-0").is_err());
+        assert!(matches!(unless_full(Ok(1), "t-0"), Ok(Some(1))));
     }
 }

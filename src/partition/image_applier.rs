@@ -8,11 +8,12 @@ use crate::clock;
 use crate::config::ReplicationQuotaConfig;
 use crate::log::{Disk, LogError, PartitionLog};
 use crate::metadata::{ClusterImage, ConfigResource, ConfigResourceType, ImageDelta, PartitionImage, TopicImage};
-use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicId, TopicPartition, Uuid};
+use crate::model::{BrokerEpoch, BrokerId, LeaderEpoch, TopicId, TopicPartition};
 use crate::replication::{IsrMember, LeaderStart};
 use crate::rpc::metadata::LeaderRecoveryState;
 
 use super::config::{ReplicaConfig, broker_layers};
+use super::directory::random_id;
 use super::replica::{Place, Replica};
 use super::replicas::{HostedPartition, HostedTopic, LeadershipChange, Replicas};
 
@@ -355,8 +356,4 @@ impl Replicas {
             .and_then(|topic| topic.partition(found.partition))
             .is_some_and(|partition| partition.replicas.contains(&self.config.broker_id))
     }
-}
-
-pub(super) fn random_id() -> Uuid {
-    Uuid::from_random_bytes(rand::random())
 }

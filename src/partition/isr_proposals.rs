@@ -27,6 +27,7 @@ use crate::rpc::metadata::{
 };
 
 use super::leading::IsrDecision;
+use super::proposed_isr::ProposedIsr;
 use super::replica::Replica;
 use super::replicas::Replicas;
 
@@ -34,31 +35,6 @@ use super::replicas::Replicas;
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before proposals that were not decided are sent again.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
-
-/// A proposal on its way from a partition's machine.
-#[derive(Clone, Debug)]
-pub(super) struct ProposedIsr {
-    pub topic_partition: TopicPartition,
-    pub topic_id: TopicId,
-    pub proposal: IsrProposal,
-}
-
-/// Where replicas put their proposals.
-#[derive(Clone, Debug)]
-pub(super) struct IsrProposalSender(mpsc::UnboundedSender<ProposedIsr>);
-
-impl IsrProposalSender {
-    /// Where the proposals come out, one per partition at a time.
-    pub fn channel() -> (Self, mpsc::UnboundedReceiver<ProposedIsr>) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        (Self(sender), receiver)
-    }
-
-    pub fn send(&self, proposed: ProposedIsr) {
-        // Nobody takes it once the broker stops; the proposal stays pending, and the next life begins without it.
-        let _ = self.0.send(proposed);
-    }
-}
 
 /// The proposals that are not decided yet, by partition.
 type Waiting = BTreeMap<(TopicId, i32), ProposedIsr>;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use super::replica::Replica;
 use super::replicas::Replicas;
 use super::throttle::ReplicationThrottles;
+use super::traffic::Traffic;
 use crate::clock;
-use crate::metadata::{ImageDelta, PartitionImage};
-use crate::model::BrokerId;
+use crate::metadata::PartitionImage;
 use crate::observability::metrics::{MetricSource, Page, families};
 
 families! {
@@ -45,44 +45,6 @@ families! {
     LOG_END Gauge "kafka_log_log_logendoffset" ["topic" "partition"] "One past the last offset of a replica.";
     LOG_FLUSHED Gauge "ottla_log_flushed_offset" ["topic" "partition"]
         "Records of a replica below this offset are on its disk; with flush.before.ack all that are acknowledged.";
-}
-
-/// What passes through one replica, counted since it was opened.
-#[derive(Debug, Default)]
-pub(super) struct Traffic {
-    messages_in: AtomicU64,
-    bytes_in: AtomicU64,
-    bytes_out: AtomicU64,
-}
-
-impl Traffic {
-    pub(super) fn on_append(&self, messages: u64, bytes: u64) {
-        self.messages_in.fetch_add(messages, Ordering::Relaxed);
-        self.bytes_in.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn on_fetched(&self, bytes: u64) {
-        self.bytes_out.fetch_add(bytes, Ordering::Relaxed);
-    }
-}
-
-/// How often the replicas in sync have changed, of partitions led here.
-#[derive(Debug, Default)]
-pub(super) struct IsrChanges {
-    shrinks: AtomicU64,
-    expands: AtomicU64,
-}
-
-impl IsrChanges {
-    /// Counts what a change of the metadata brings for `broker`.
-    pub(super) fn on_change(&self, delta: &ImageDelta, broker: BrokerId) {
-        for (_, _, before, now) in delta.changed_partitions() {
-            let Some(before) = before.filter(|_| now.leader == broker) else { continue };
-            let lacks = |of: &PartitionImage, other: &PartitionImage| of.isr.iter().any(|id| !other.isr.contains(id));
-            self.shrinks.fetch_add(u64::from(lacks(before, now)), Ordering::Relaxed);
-            self.expands.fetch_add(u64::from(lacks(now, before)), Ordering::Relaxed);
-        }
-    }
 }
 
 /// Tells of all replicas of a broker.

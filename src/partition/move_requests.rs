@@ -6,11 +6,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use crate::log::{DataDirectory, LogError, OsDisk};
 use crate::model::{ErrorCode, Offset, TopicPartition};
 
+use super::directory::{Directory, random_id};
 use super::error::PartitionError;
-use super::image_applier::random_id;
 use super::moves::{Moves, Step};
 use super::replica::Replica;
-use super::replicas::{Directory, Replicas};
+use super::replicas::Replicas;
 
 /// Why a replica does not move where it is asked to.
 #[derive(Debug, thiserror::Error)]

@@ -12,10 +12,10 @@ use crate::clock;
 use crate::log::{FutureLog, LeftBehind, LogError, OsDisk, Relocated};
 use crate::model::TopicPartition;
 
-use super::image_applier::random_id;
+use super::directory::{Directory, random_id};
 use super::moves::Move;
 use super::replica::{Place, Replica};
-use super::replicas::{Directory, Replicas};
+use super::replicas::Replicas;
 use super::round_thread::RoundThread;
 
 /// A thread without a move looks this often; whoever begins one wakes it.

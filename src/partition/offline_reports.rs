@@ -13,8 +13,7 @@ use crate::metadata::{knows_offline_replicas, partition_name};
 use crate::model::{BrokerId, ErrorCode, TopicId};
 use crate::rpc::metadata::{MetadataCommand, ReportOfflineReplicas, metadata_command};
 
-use super::directory_faults::ReplicaNames;
-use super::replicas::Replicas;
+use super::replicas::{ReplicaNames, Replicas};
 
 /// How long one command may take before it is made up anew.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);

@@ -15,12 +15,12 @@ use crate::model::{LeaderEpoch, Offset, TopicId, TopicPartition, Uuid};
 use crate::replication::{Effect, Follower, Leader};
 
 use super::config::ReplicaConfig;
-use super::disk_space::Room;
+use super::directory::Directory;
 use super::error::PartitionError;
-use super::flusher::FlushSignal;
-use super::isr_proposals::{IsrProposalSender, ProposedIsr};
-use super::metrics::Traffic;
-use super::replicas::Directory;
+use super::flush_signal::FlushSignal;
+use super::proposed_isr::{IsrProposalSender, ProposedIsr};
+use super::room::Room;
+use super::traffic::Traffic;
 use super::waiters::{Waiters, Watched};
 
 /// Appended since the last flush: past this the flusher is asked to come at once, which bounds what recovery

@@ -1,47 +1,35 @@
-//! All replicas that this broker hosts, and how they follow the metadata.
+//! All replicas that this broker hosts: what there is to know of them, and how to find one.
 //!
-//! [`Replicas::apply`] turns a change of the image into logs opened, leaderships begun and ended, directories
-//! deleted. Handlers answer from [`Replicas::image`], the image as far as it has been applied *here*: what it says
+//! [`Replicas::open`] begins their life and [`Replicas::close`] ends it (`lifetime`). [`Replicas::apply`] turns a change
+//! of the image into logs opened, leaderships begun and ended, directories deleted (`image_applier`). Handlers answer from [`Replicas::image`], the image as far as it has been applied *here*: what it says
 //! this broker leads can be written to at once.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use arc_swap::ArcSwap;
-use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use crate::clock;
-use crate::cluster::{BrokerLifecycle, ControllerCalls, spawn_or_abort};
+use crate::cluster::BrokerLifecycle;
 use crate::config::{Layers, ReplicationQuotaConfig, StaticConfig};
-use crate::log::{DataDirectory, FilePool, LogError, OsDisk};
+use crate::log::{DataDirectory, OsDisk};
 use crate::metadata::ClusterImage;
 use crate::model::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
 
 use super::committer::Committer;
-use super::directory_faults::ReplicaNames;
-use super::disk_space::{Identity, Room};
+use super::directory::{Directory, LogDirectory};
 use super::error::PartitionError;
-use super::fetcher::{FetcherConfig, FetcherContext};
 use super::fetchers::Fetchers;
-use super::flusher::FlushSignal;
-use super::isr_proposals::{IsrProposalSender, IsrProposals, ProposedIsr};
-use super::metrics::IsrChanges;
 use super::moves::Moves;
-use super::offline_reports::OfflineReports;
 use super::places::Places;
+use super::proposed_isr::{IsrProposalSender, ProposedIsr};
 use super::replica::Replica;
 use super::round_thread::RoundThread;
 use super::suspicions::Suspicions;
 use super::throttle::ReplicationThrottles;
-use super::{cleaner, disk_space, flusher, housekeeping, mover};
-
-/// Followers are judged no more often than this.
-const LAG_CHECK_MIN: Duration = Duration::from_millis(50);
-/// More threads than this move no replica any sooner.
-const MOVERS_MAX: usize = 64;
+use super::traffic::IsrChanges;
 
 /// What the replicas of a broker need to know of it.
 pub struct ReplicasConfig {
@@ -65,17 +53,6 @@ pub struct ReplicasConfig {
     pub settings: Arc<StaticConfig>,
 }
 
-/// One of `log.dirs`, locked by this process.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct LogDirectory {
-    /// Where it is.
-    pub path: PathBuf,
-    /// The last stop was a clean one, so that no log in it has to be scanned.
-    pub clean: bool,
-    /// It also holds the metadata log: the process ends when it fails.
-    pub vital: bool,
-}
-
 /// A leadership of a partition that begins (`Some`) or ends (`None`).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LeadershipChange {
@@ -84,6 +61,9 @@ pub struct LeadershipChange {
     /// In which epoch this broker leads now.
     pub leader_epoch: Option<LeaderEpoch>,
 }
+
+/// Replicas as the metadata names them.
+pub(super) type ReplicaNames = BTreeSet<(TopicId, i32)>;
 
 /// The replicas of one broker.
 pub struct Replicas {
@@ -97,8 +77,8 @@ pub struct Replicas {
     pub(super) fetchers: Fetchers,
     pub(super) isr_proposals: IsrProposalSender,
     /// Taken by the task that sends them.
-    proposed: Mutex<Option<mpsc::UnboundedReceiver<ProposedIsr>>>,
-    threads: Mutex<Vec<Thread>>,
+    pub(super) proposed: Mutex<Option<mpsc::UnboundedReceiver<ProposedIsr>>>,
+    pub(super) threads: Mutex<Vec<Thread>>,
     pub(super) isr_changes: IsrChanges,
     pub(super) throttles: ReplicationThrottles,
     pub(super) moves: Mutex<Moves>,
@@ -111,36 +91,11 @@ pub struct Replicas {
     pub(super) lifecycle: OnceLock<BrokerLifecycle>,
 }
 
-/// What replication needs to know of the node it runs in.
-pub struct ReplicationConfig {
-    /// How followers fetch.
-    pub fetcher: FetcherConfig,
-    /// Whom to ask for changes of the ISR.
-    pub calls: ControllerCalls,
-    /// This broker's epoch.
-    pub lifecycle: BrokerLifecycle,
-    /// `log.dir.failure.timeout.ms`.
-    pub directory_failure_timeout: Duration,
-    /// Where the tasks run.
-    pub runtime: Handle,
-}
-
-enum Thread {
+/// What works on the replicas until they are closed.
+pub(super) enum Thread {
     Round(RoundThread),
     Mover(RoundThread),
     Committer(Committer),
-}
-
-pub(super) struct Directory {
-    pub(super) log: DataDirectory<OsDisk>,
-    /// Which directory its path led to at the start.
-    pub(super) identity: Identity,
-    pub(super) signal: Arc<FlushSignal>,
-    pub(super) room: Arc<Room>,
-    /// See [`LogDirectory::clean`].
-    pub(super) clean: bool,
-    /// See [`LogDirectory::vital`].
-    pub(super) vital: bool,
 }
 
 #[derive(Default)]
@@ -170,26 +125,14 @@ impl HostedPartition {
 }
 
 impl Replicas {
-    /// Opens the data directories; logs are opened when the metadata says what is hosted here. Starts the flushers
-    /// and the housekeeping thread.
-    pub fn open(config: ReplicasConfig) -> Result<Arc<Self>, LogError> {
-        let pool = Arc::new(FilePool::new(OsDisk, config.open_files_max));
-        let (mut directories, mut found) = (Vec::new(), Vec::new());
-        for LogDirectory { path, clean, vital } in &config.log_dirs {
-            let log = DataDirectory::open(Arc::clone(&pool), path)?;
-            log.remove_deleted()?;
-            found.push(log.partitions()?);
-            let (signal, room, clean, vital) = (Arc::default(), Arc::default(), *clean, *vital);
-            let identity = disk_space::identity(path).map_err(LogError::io("look at", path))?;
-            directories.push(Directory { log, identity, signal, room, clean, vital });
-        }
+    /// Knows of no metadata yet, and nothing works on them. `places` is what lies in each of the directories.
+    pub(super) fn new(config: ReplicasConfig, directories: Vec<Directory>, places: Places) -> Self {
         let (isr_proposals, proposed) = IsrProposalSender::channel();
         let quota = ReplicationQuotaConfig::resolve(Layers::at_start(&config.settings));
-        let throttles = ReplicationThrottles::new(&quota);
-        let replicas = Arc::new(Self {
+        Self {
             config,
             directories,
-            places: Mutex::new(Places::new(found)),
+            places: Mutex::new(places),
             hosted: RwLock::default(),
             image: ArcSwap::default(),
             applied_index: watch::channel(0).0,
@@ -199,63 +142,13 @@ impl Replicas {
             proposed: Mutex::new(Some(proposed)),
             threads: Mutex::default(),
             isr_changes: IsrChanges::default(),
-            throttles,
+            throttles: ReplicationThrottles::new(&quota),
             moves: Mutex::default(),
             suspicions: Suspicions::default(),
             offline: watch::channel(ReplicaNames::new()).0,
             trusted: Mutex::new(true),
             lifecycle: OnceLock::new(),
-        });
-        replicas.find_moves()?;
-        replicas.start_threads().map_err(LogError::io("start a thread for", PathBuf::new()))?;
-        Ok(replicas)
-    }
-
-    fn start_threads(self: &Arc<Self>) -> std::io::Result<()> {
-        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
-        for (at, directory) in self.directories.iter().enumerate() {
-            threads.push(Thread::Round(flusher::start(Arc::downgrade(self), at, directory)?));
-            threads.push(Thread::Committer(Committer::start(&Arc::downgrade(self), at, directory)?));
         }
-        threads.push(Thread::Round(housekeeping::start(Arc::downgrade(self), self.config.retention_interval)?));
-        threads.push(Thread::Round(cleaner::start(Arc::downgrade(self))?));
-        threads.push(Thread::Round(disk_space::start(self)?));
-        for _ in 0..self.config.mover_threads.unwrap_or(self.directories.len()).clamp(1, MOVERS_MAX) {
-            // With one directory there is nowhere to move to.
-            if self.directories.len() > 1 {
-                threads.push(Thread::Mover(mover::start(Arc::downgrade(self))?));
-            }
-        }
-        Ok(())
-    }
-
-    /// From now on followers fetch, leaders change their ISRs and lagging followers leave them. Once in a life.
-    pub fn start_replication(self: &Arc<Self>, config: ReplicationConfig) {
-        let ReplicationConfig { fetcher, calls, lifecycle, directory_failure_timeout, runtime } = config;
-        let broker_id = self.config.broker_id;
-        let lifecycle = self.lifecycle.get_or_init(|| lifecycle);
-        if self.has_failed_directory() {
-            lifecycle.on_logs_incomplete();
-        }
-        let lifecycle = lifecycle.clone();
-        let reports = OfflineReports {
-            broker_id,
-            replicas: Arc::downgrade(self),
-            calls: calls.clone(),
-            lifecycle: lifecycle.clone(),
-            offline: self.offline.subscribe(),
-            applied: self.applied_index.subscribe(),
-            failure_timeout: directory_failure_timeout,
-        };
-        spawn_or_abort(&runtime, "offline replicas", reports.run());
-        let proposed = self.proposed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let proposed = proposed.expect("replication is started once");
-        let (replicas, followed) = (Arc::downgrade(self), lifecycle.clone());
-        let proposals = IsrProposals { broker_id, replicas: replicas.clone(), calls, lifecycle: followed, proposed };
-        spawn_or_abort(&runtime, "ISR proposals", proposals.run());
-        let lag_check = Duration::from_millis(self.config.replica_lag_time_max_ms / 2).max(LAG_CHECK_MIN);
-        spawn_or_abort(&runtime, "replica lag", watch_lag(replicas.clone(), lag_check));
-        self.fetchers.start(FetcherContext { broker_id, config: fetcher, lifecycle, replicas, runtime });
     }
 
     /// The metadata as far as it has been applied to the replicas here.
@@ -405,38 +298,5 @@ impl Replicas {
                 tracing::error!("cannot remove deleted partitions: {error}");
             }
         }
-    }
-
-    /// Ends the threads, flushes and closes every open log, and writes the checkpoints. True when that was all there are:
-    /// one that was not opened in this life may have a tail that no sync has confirmed. Blocks on the disk.
-    pub fn close(&self) -> Result<bool, LogError> {
-        self.fetchers.stop();
-        for thread in std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner)) {
-            match thread {
-                Thread::Round(thread) | Thread::Mover(thread) => thread.stop(),
-                Thread::Committer(committer) => committer.stop(),
-            }
-        }
-        let mut all_were_open = !self.has_failed_directory();
-        for (_, directory) in self.usable() {
-            self.note_high_watermarks(&directory.log);
-            let open = self.in_directory(directory.log.path());
-            open.iter().try_for_each(|replica| replica.close())?;
-            let open: HashSet<_> = open.iter().map(|replica| replica.topic_partition()).collect();
-            all_were_open &= directory.log.partitions()?.iter().all(|partition| open.contains(partition));
-            all_were_open &= directory.log.moved()?.is_empty();
-            directory.log.write_checkpoints()?;
-        }
-        Ok(all_were_open)
-    }
-}
-
-/// Lets time pass for those that lead, every `interval`.
-async fn watch_lag(replicas: Weak<Replicas>, interval: Duration) {
-    loop {
-        tokio::time::sleep(interval).await;
-        let Some(replicas) = replicas.upgrade() else { return };
-        let now = clock::monotonic();
-        replicas.all().filter(|replica| replica.leader_epoch().is_some()).for_each(|replica| replica.tick(now));
     }
 }

@@ -1,4 +1,4 @@
-//! A thread that goes over the replicas here in rounds, with pauses between them.
+//! A thread that goes over something in rounds, with pauses between them.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,9 +6,7 @@ use std::sync::{Arc, Weak};
 use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
-use super::replicas::Replicas;
-
-/// Such a thread; it ends by itself only when the replicas are gone.
+/// Such a thread; it ends by itself only when what it goes over is gone.
 #[derive(Debug)]
 pub struct RoundThread {
     name: &'static str,
@@ -19,19 +17,19 @@ pub struct RoundThread {
 impl RoundThread {
     /// Starts it. It pauses before the first round for `pause`, and after each round for as long as that one says;
     /// unparking the thread ends a pause. A round is lent the flag that tells it to stop, should it take long.
-    pub fn start(
+    pub fn start<T: Send + Sync + 'static>(
         name: &'static str,
-        replicas: Weak<Replicas>,
+        over: Weak<T>,
         mut pause: Duration,
-        mut round: impl FnMut(&Replicas, &AtomicBool) -> Duration + Send + 'static,
+        mut round: impl FnMut(&T, &AtomicBool) -> Duration + Send + 'static,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name(name.into()).spawn(move || {
             while !stopped.load(Ordering::Acquire) {
                 std::thread::park_timeout(pause);
-                let Some(replicas) = replicas.upgrade() else { return };
-                pause = round(&replicas, &stopped);
+                let Some(over) = over.upgrade() else { return };
+                pause = round(&over, &stopped);
             }
         })?;
         Ok(Self { name, stop, thread })
