@@ -12,6 +12,7 @@
 
 mod batches;
 mod builder;
+mod codec;
 mod compression;
 mod control;
 mod error;
@@ -29,13 +30,14 @@ mod varint;
 
 pub use batches::{Batch, Batches};
 pub use builder::{BatchBuilder, seal};
+pub use codec::Codec;
 pub use compression::{compress, decompress};
 pub use control::{EndTransactionMarker, TransactionResult};
 pub use error::RecordError;
 pub use header::{BatchHeader, batch_head, crc32c, verify_crc};
 pub use invalid_batch::InvalidBatch;
 pub use layout::{
-    Attributes, BATCH_HEAD_LENGTH, BATCH_HEADER_LENGTH, BATCH_LENGTH_MIN, Codec, LOG_OVERHEAD, MAGIC, NO_SEQUENCE,
+    Attributes, BATCH_HEAD_LENGTH, BATCH_HEADER_LENGTH, BATCH_LENGTH_MIN, LOG_OVERHEAD, MAGIC, NO_SEQUENCE,
     NO_TIMESTAMP, TimestampType,
 };
 pub use records::{Header, Headers, Record, Records};
