@@ -3,8 +3,8 @@
 use std::fmt;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::leader_balance::LeaderBalanceConfig;
 use super::liveness::LivenessLimits;
 use crate::cluster::VoterAddress;
 use crate::metadata::ClusterDefaults;
@@ -50,6 +50,15 @@ impl fmt::Debug for ControllerConfig {
             .field("voters", &self.voters)
             .finish_non_exhaustive()
     }
+}
+
+/// When, and from which imbalance on, leaders move back by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LeaderBalanceConfig {
+    /// `leader.imbalance.check.interval.seconds`.
+    pub check_interval: Duration,
+    /// `leader.imbalance.per.broker.percentage`.
+    pub imbalance_percentage: u32,
 }
 
 /// Raft's clock. The defaults gave a new leader in less than a second after the old one was killed.

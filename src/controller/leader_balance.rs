@@ -3,10 +3,9 @@
 //! Which partitions those are is decided by [`misplaced_leaders`]; this looks from time to time while this node leads
 //! the quorum, and asks for preferred elections.
 
-use std::time::Duration;
-
 use tokio::sync::watch;
 
+use super::config::LeaderBalanceConfig;
 use super::feed::AppliedMetadata;
 use super::handle::CommandQueue;
 use super::raft::Leadership;
@@ -15,15 +14,6 @@ use crate::rpc::metadata::{ElectLeaders, MetadataCommand, NamedPartitions, elect
 
 /// Elections in one command, as in Kafka: a large correction does not hold up other commands.
 const ELECTIONS_MAX: usize = 1_000;
-
-/// When, and from which imbalance on, leaders move back by themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LeaderBalanceConfig {
-    /// `leader.imbalance.check.interval.seconds`.
-    pub check_interval: Duration,
-    /// `leader.imbalance.per.broker.percentage`.
-    pub imbalance_percentage: u32,
-}
 
 /// Moves leaders back.
 pub struct LeaderBalance {

@@ -4,7 +4,7 @@
 //!   service/ ──► handle (queue, one batch in flight) ──► metadata::Batch::decide ──► raft/ (openraft, log, snapshots)
 //!      ▲                                                                               │ committed entries
 //!      │  liveness (sessions → FenceBroker)                                            ▼
-//!      └────────── feed (records or a snapshot) ◄── state machine: image.replay, store.rs (sled, rebuildable)
+//!      └────────── feed (records or a snapshot) ◄── state machine: image.replay, raft/materialised.rs (sled)
 //! ```
 //!
 //! The leader decides, the log carries records, and applying only replays them. openraft's types stay inside
@@ -28,11 +28,9 @@ mod seats;
 mod service;
 mod sessions;
 mod start;
-mod store;
 
-pub use config::{ControllerConfig, RaftTimes};
+pub use config::{ControllerConfig, LeaderBalanceConfig, RaftTimes};
 pub use error::ControllerError;
-pub use leader_balance::LeaderBalanceConfig;
 pub use liveness::{Liveness, LivenessLimits, StreamNumber};
 pub use raft::{OfflineMetadata, RecoverableQuorum, Voter, read_offline, recoverable_quorum};
 pub use start::{Controller, ControllerHandle};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
 
-use super::config::ControllerConfig;
+use super::config::{ControllerConfig, LeaderBalanceConfig};
 use super::deleted_topics::DeletedTopics;
 use super::error::{ControllerError, FaultReport};
 use super::feed::AppliedMetadata;
@@ -20,7 +20,7 @@ use super::formation::Formation;
 use super::fragile_topics::FragileTopics;
 use super::handle::{CommandQueue, Decider};
 use super::identity::Identity;
-use super::leader_balance::{LeaderBalance, LeaderBalanceConfig};
+use super::leader_balance::LeaderBalance;
 use super::metrics::{ControllerMetrics, Decided};
 use super::mutation_quotas::MutationQuotas;
 use super::raft::{self, Leadership, Quorum};

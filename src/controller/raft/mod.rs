@@ -3,6 +3,7 @@
 mod entry_log;
 mod log_store;
 mod log_writer;
+mod materialised;
 mod members;
 mod network;
 mod offline;
@@ -19,11 +20,8 @@ pub use network::MESSAGE_BYTES_MAX;
 pub use offline::{OfflineMetadata, read_offline};
 pub use quorum::{Leadership, MemberState, PeerError, Proposed, Quorum};
 pub use recovery::{RecoverableQuorum, recoverable_quorum};
-pub use snapshot::{AppliedState, snapshot_header, state_of_header};
 pub use types::{RaftId, Voter};
 
-#[cfg(test)]
-pub use snapshot::state_at;
 #[cfg(test)]
 mod quorum_tests;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use openraft::{Config, Raft, ServerState, SnapshotPolicy};
 use tokio::sync::watch;
 
 use super::log_store::LogStore;
+use super::materialised::MaterialisedMetadata;
 use super::network::{Network, PeerActivity};
 use super::snapshot::{AppliedState, IncomingSnapshot, SnapshotStore, load, read_header};
 use super::snapshot_file::SnapshotFile;
@@ -23,7 +24,6 @@ use crate::controller::config::RaftTimes;
 use crate::controller::error::{ControllerError, FaultReport};
 use crate::controller::feed::AppliedMetadata;
 use crate::controller::identity::Identity;
-use crate::controller::store::MaterialisedMetadata;
 use crate::log::{Disk, OsDisk};
 use crate::rpc::raft as wire;
 

@@ -11,12 +11,12 @@ use openraft::storage::RaftStateMachine;
 use openraft::{EntryPayload, OptionalSend, RaftSnapshotBuilder, StorageIOError};
 use prost::Message;
 
+use super::materialised::MaterialisedMetadata;
 use super::snapshot::{AppliedState, Snapshot, SnapshotMeta, SnapshotStore};
 use super::snapshot_file::SnapshotFile;
 use super::types::{Applied, Entry, LogId, MetadataBatch, MetadataRaft, StorageError, StoredMembership};
 use crate::controller::error::ControllerError;
 use crate::controller::feed::{AppliedMetadata, FeedBatch};
-use crate::controller::store::MaterialisedMetadata;
 use crate::log::Disk;
 use crate::metadata::{ClusterImage, ReplayError};
 use crate::rpc::metadata::MetadataRecord;

@@ -29,8 +29,8 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::error::ControllerError;
-use super::raft::{AppliedState, snapshot_header, state_of_header};
+use super::snapshot::{AppliedState, snapshot_header, state_of_header};
+use crate::controller::error::ControllerError;
 use crate::log::{Disk, OsDisk};
 use crate::metadata::{ClusterImage, ConfigResource, ImageDelta};
 use crate::model::TopicId;
@@ -380,7 +380,7 @@ fn io_error(action: &'static str, path: &Path, source: io::Error) -> ControllerE
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::controller::raft::state_at;
+    use crate::controller::raft::snapshot::state_at;
     use crate::metadata::uuid_bytes;
     use crate::model::Uuid;
     use crate::rpc::metadata::{PartitionRecord, RegisterBrokerRecord, RemoveTopicRecord};
