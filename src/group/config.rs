@@ -1,6 +1,6 @@
 //! What of the broker's configuration a group needs.
 
-use super::{Assignor, MigrationPolicy};
+use super::Assignor;
 
 /// Limits and delays of groups; Kafka's property names are in the comments.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +39,24 @@ pub struct ConsumerGroupConfig {
     pub assignors: Vec<Assignor>,
     /// `group.consumer.migration.policy`
     pub migration: MigrationPolicy,
+}
+
+/// Which changes of protocol are allowed (`group.consumer.migration.policy`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MigrationPolicy {
+    /// From classic to consumer.
+    pub upgrade: bool,
+    /// From consumer to classic.
+    pub downgrade: bool,
+}
+
+impl MigrationPolicy {
+    /// The policy of this name, in any case; none is named `DISABLED`.
+    pub fn from_name(name: &str) -> Self {
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
+        let both = is("BIDIRECTIONAL");
+        Self { upgrade: both || is("UPGRADE"), downgrade: both || is("DOWNGRADE") }
+    }
 }
 
 impl Default for ConsumerGroupConfig {

@@ -219,3 +219,8 @@ pub struct Rebalance {
     /// Who caused it and how.
     pub reason: String,
 }
+
+/// As people say it: `45 s`, `1.5 s`.
+pub(super) fn seconds(ms: i32) -> String {
+    format!("{} s", f64::from(ms) / 1000.0)
+}

@@ -23,7 +23,9 @@
 //! Invariants: within one generation a member's assignment never changes; a commit of another generation or of
 //! an unknown member is refused; every parked request is answered exactly once.
 
+mod assignor;
 mod classic;
+mod classic_state;
 mod config;
 mod consumer;
 mod consumer_protocol;
@@ -36,12 +38,13 @@ mod pending_offsets;
 mod record;
 mod view;
 
-pub use classic::{ClassicGroup, State};
-pub use config::{ConsumerGroupConfig, GroupConfig};
+pub use assignor::Assignor;
+pub use classic::ClassicGroup;
+pub use classic_state::State;
+pub use config::{ConsumerGroupConfig, GroupConfig, MigrationPolicy};
 pub use consumer::{
-    Assignor, Circumstances, ConsumerGroup, ConsumerHeartbeat, ConsumerHeartbeatReply, ConsumerMember,
-    ConsumerSettings, ConsumerState, JOIN_EPOCH, LEAVE_EPOCH, MemberState, MigrationPolicy, Refusal,
-    STATIC_LEAVE_EPOCH, Topics,
+    Circumstances, ConsumerGroup, ConsumerHeartbeat, ConsumerHeartbeatReply, ConsumerMember, ConsumerSettings,
+    ConsumerState, JOIN_EPOCH, LEAVE_EPOCH, Refusal, STATIC_LEAVE_EPOCH, Topics,
 };
 pub use effect::{Effect, JoinReply, JoinReplyMember, LeaveReply, LeaveReplyMember, Note, Rebalance, Reply, SyncReply};
 pub use event::{AppendId, Event, Heartbeat, JoinGroup, LeaveGroup, LeavingMember, Now, Protocol, SyncGroup, Token};
@@ -50,7 +53,7 @@ pub use offsets::{CommittedOffsets, OffsetCommit, OffsetCommitDecision, OffsetCo
 pub use pending_offsets::PendingOffsets;
 pub use record::{
     AssignedPartitions, ClassicSubscription, CommittedOffset, ConsumerRecord, CurrentAssignment, GroupEpoch,
-    GroupMetadata, GroupRecord, MemberMetadata, Partitions, ResolvedRegex, Subscription, TargetEpoch,
+    GroupMetadata, GroupRecord, MemberMetadata, MemberState, Partitions, ResolvedRegex, Subscription, TargetEpoch,
 };
 pub use view::{
     ConsumerGroupDescription, ConsumerMemberDescription, GroupDescription, GroupState, GroupType, MemberDescription,

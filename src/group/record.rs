@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{MemberState, Protocol};
+use super::Protocol;
 use crate::model::{Offset, TopicId, Wall};
 
 /// One record of a group. A missing value is a tombstone.
@@ -134,6 +134,33 @@ pub struct CurrentAssignment {
     pub assigned: AssignedPartitions,
     /// What it has to give up, and owns until it says that it has.
     pub revoking: AssignedPartitions,
+}
+
+/// How far a member has come on its way to its target. The numbers are Kafka's, in records: keep stable.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+#[repr(i8)]
+pub enum MemberState {
+    /// It owns what it shall.
+    #[default]
+    Stable = 0,
+    /// It has to give up partitions, and has not said that it has.
+    UnrevokedPartitions = 1,
+    /// It waits for partitions that others have to give up.
+    UnreleasedPartitions = 2,
+    /// Written by a newer broker.
+    Unknown = 127,
+}
+
+impl MemberState {
+    /// The state that a record's number stands for.
+    pub fn from_number(number: i8) -> Self {
+        match number {
+            0 => Self::Stable,
+            1 => Self::UnrevokedPartitions,
+            2 => Self::UnreleasedPartitions,
+            _ => Self::Unknown,
+        }
+    }
 }
 
 /// The topics that a regular expression stood for at one time.

@@ -1,7 +1,7 @@
 //! LeaveGroup, and members that go without a word.
 
 use super::{ClassicGroup, State, Step};
-use crate::group::consumer::seconds;
+use crate::group::effect::seconds;
 use crate::group::{
     JoinReply, LeaveGroup, LeaveReply, LeaveReplyMember, LeavingMember, Note, Reply, SyncReply, Token,
     UNKNOWN_MEMBER_ID,

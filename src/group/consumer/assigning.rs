@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::assignor::Assignee;
 use super::{ConsumerMember, Draft, elapsed_ms, reconcile, regex};
+use crate::group::assignor::Assignee;
 use crate::group::{ConsumerRecord, CurrentAssignment, MemberState, Note, Partitions, ResolvedRegex, TargetEpoch};
 use crate::model::{ErrorCode, TopicId};
 

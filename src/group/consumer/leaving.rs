@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{ConsumerHeartbeat, ConsumerHeartbeatReply, Draft, Refusal, STATIC_LEAVE_EPOCH};
+use crate::group::effect::seconds;
 use crate::group::{AssignedPartitions, CurrentAssignment, MemberState, Note};
 
 impl Draft<'_> {
@@ -99,9 +100,4 @@ impl Draft<'_> {
             None
         }
     }
-}
-
-/// As people say it: `45 s`, `1.5 s`.
-pub(in crate::group) fn seconds(ms: i32) -> String {
-    format!("{} s", f64::from(ms) / 1000.0)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::group::{CurrentAssignment, Partitions, Subscription};
+use crate::group::{CurrentAssignment, MemberState, Partitions, Subscription};
 use crate::model::TopicId;
 
 /// What the log says about a member.
@@ -14,33 +14,6 @@ pub struct ConsumerMember {
     pub target: Arc<Partitions>,
     /// What it owns.
     pub current: Arc<CurrentAssignment>,
-}
-
-/// How far a member has come on its way to its target. The numbers are Kafka's, in records: keep stable.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-#[repr(i8)]
-pub enum MemberState {
-    /// It owns what it shall.
-    #[default]
-    Stable = 0,
-    /// It has to give up partitions, and has not said that it has.
-    UnrevokedPartitions = 1,
-    /// It waits for partitions that others have to give up.
-    UnreleasedPartitions = 2,
-    /// Written by a newer broker.
-    Unknown = 127,
-}
-
-impl MemberState {
-    /// The state that a record's number stands for.
-    pub fn from_number(number: i8) -> Self {
-        match number {
-            0 => Self::Stable,
-            1 => Self::UnrevokedPartitions,
-            2 => Self::UnreleasedPartitions,
-            _ => Self::Unknown,
-        }
-    }
 }
 
 impl ConsumerMember {

@@ -15,24 +15,6 @@ use crate::group::{
 };
 use crate::model::{ErrorCode, Wall};
 
-/// Which changes of protocol are allowed (`group.consumer.migration.policy`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct MigrationPolicy {
-    /// From classic to consumer.
-    pub upgrade: bool,
-    /// From consumer to classic.
-    pub downgrade: bool,
-}
-
-impl MigrationPolicy {
-    /// The policy of this name, in any case; none is named `DISABLED`.
-    pub fn from_name(name: &str) -> Self {
-        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted);
-        let both = is("BIDIRECTIONAL");
-        Self { upgrade: both || is("UPGRADE"), downgrade: both || is("DOWNGRADE") }
-    }
-}
-
 impl<'a> Draft<'a> {
     /// What becomes of a classic group with members, before the one who comes is let in.
     pub(in crate::group) fn upgrade(classic: &ClassicGroup, around: &'a Circumstances<'a>) -> Result<Self, Refusal> {

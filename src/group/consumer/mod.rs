@@ -9,11 +9,11 @@
 //! - `draft.rs` one decision: a copy of the group that records are tried on
 //! - `heartbeat.rs` ConsumerGroupHeartbeat: from the request to the answer
 //! - `joining.rs` who is let in, and who is fenced
-//! - `assigning.rs` when the group epoch rises, and the target assignment that follows
+//! - `assigning.rs` when the group epoch rises, and the target assignment that follows; who shall own what is up to an
+//!   assignor
 //! - `reconcile.rs` how a member comes from what it owns to what it shall own
 //! - `leaving.rs` members that leave, or go without a word
 //! - `regex.rs` topics by regular expression
-//! - `assignor/` who shall own what
 //! - `classic_member.rs` members that speak the classic protocol in a group of the consumer protocol
 //! - `migrate.rs` a group changes its protocol while its members live
 //! - `commit.rs` who may commit and fetch offsets
@@ -25,7 +25,6 @@
 //! Invariant C3: a partition that somebody owns, or was asked to give up and has not yet, is given to nobody else.
 
 mod assigning;
-mod assignor;
 mod classic_member;
 mod commit;
 mod draft;
@@ -43,14 +42,13 @@ use std::sync::Arc;
 
 use imbl::OrdMap;
 
-pub use assignor::Assignor;
 pub(super) use draft::Draft;
 pub use heartbeat::{ConsumerHeartbeat, ConsumerHeartbeatReply};
-pub(super) use leaving::seconds;
-pub use member::{ConsumerMember, MemberState};
-pub use migrate::MigrationPolicy;
+pub use member::ConsumerMember;
 
-use super::{ConsumerRecord, GroupConfig, GroupEpoch, Now, Partitions, ResolvedRegex, TargetEpoch};
+use super::{
+    Assignor, ConsumerRecord, GroupConfig, GroupEpoch, MemberState, Now, Partitions, ResolvedRegex, TargetEpoch,
+};
 use crate::model::{ErrorCode, Monotonic, TopicId, Wall};
 
 /// The member epoch of somebody who joins.

@@ -12,8 +12,7 @@
 //! A member keeps its epoch until it has given up everything it must; only then it gets the epoch of its target,
 //! and what is free of it.
 
-use super::MemberState;
-use crate::group::{AssignedPartitions, CurrentAssignment, Partitions};
+use crate::group::{AssignedPartitions, CurrentAssignment, MemberState, Partitions};
 use crate::model::TopicId;
 
 /// Where a member shall come.
