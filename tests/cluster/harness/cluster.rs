@@ -230,7 +230,7 @@ impl Cluster {
 
     /// Stops a node's process in its tracks (SIGSTOP).
     pub fn pause(&self, node: i32) {
-        self.process(node).signal("STOP");
+        self.process(node).pause();
     }
 
     /// Lets a paused node go on.

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 use super::{Connection, PATIENCE};
 
 /// A process of the binary. Ends with this value.
@@ -72,6 +74,18 @@ impl Process {
     pub fn signal(&self, name: &str) {
         let sent = Command::new("kill").args(["-s", name, &self.id().to_string()]).status();
         assert!(sent.expect("kill runs").success(), "the process takes SIG{name}");
+    }
+
+    /// Stops it where it is. The signal alone is no more than a request: until the last of its threads has seen it, which
+    /// takes a while on a busy machine, the others go on.
+    pub fn pause(&self) {
+        self.signal("STOP");
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let deadline = Instant::now() + PATIENCE;
+        while waitid(WaitId::Pid(Pid::from_child(&self.child)), stopped).expect("it can be waited for").is_none() {
+            assert!(Instant::now() < deadline, "not stopped after {PATIENCE:?}:\n{}", self.log());
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Waits for the end.
