@@ -36,10 +36,11 @@ def topic(admin):
 
 
 def read(consumer, count, seconds=20):
-    """Polls until `count` records came or the time is over."""
+    """Polls until `count` records came or the time is over. A poll that ends within a rebalance makes kafka-python 3.0.12
+    forget what it was assigned, so polls are long."""
     records, end = [], time.monotonic() + seconds
     while len(records) < count and time.monotonic() < end:
-        for batch in consumer.poll(timeout_ms=200).values():
+        for batch in consumer.poll(timeout_ms=int(1000 * (end - time.monotonic())) + 1).values():
             records.extend(batch)
     return records
 
