@@ -143,10 +143,12 @@ impl Oracle {
     fn check_registered(&mut self, before: &ClusterImage, after: &ClusterImage, id: BrokerId) {
         let node = node_of(id);
         let mut lost = self.lost_tail[node].clone();
-        // An ISR that took the last life in may have been decided just before, and not be committed yet.
-        let epoch = before.broker(id).map_or(-1, |broker| broker.epoch.0);
+        // An ISR that took a life in may have been decided just before, and not be committed yet; and so may a life that
+        // went on with the logs of that one, and ended before it opened them.
         for (_, partition) in before.partitions_in_sync_on(id) {
-            lost[partition as usize] &= !self.is_whole(node, partition, epoch);
+            let opened_in = self.shadows[node][partition as usize].last_epoch;
+            let goes_on = before.broker(id).is_some_and(|broker| broker.is_continued_by(BrokerEpoch(opened_in)));
+            lost[partition as usize] &= !(goes_on && self.is_whole(node, partition, opened_in));
         }
         let inside = after.partitions_in_sync_on(id).find(|(_, partition)| lost[*partition as usize]);
         if lost.contains(&true) {

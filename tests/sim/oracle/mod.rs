@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 use ottla::metadata::{ClusterImage, PartitionImage};
-use ottla::model::{BrokerId, LeaderEpoch, Offset, Uuid};
+use ottla::model::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Uuid};
 use ottla::record::BatchHeader;
 use ottla::replication::{IsrProposal, Leader};
 use ottla::rpc::metadata::{
