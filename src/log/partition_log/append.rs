@@ -1,6 +1,6 @@
 //! Appends: of a producer's batch by the leader, of the leader's batches by a follower.
 
-use crate::model::{LeaderEpoch, Wall};
+use crate::model::{LeaderEpoch, Offset, Wall};
 use crate::record::{BATCH_HEAD_LENGTH, BatchHeader, Batches, RecordError};
 
 use super::super::disk::Disk;
@@ -121,7 +121,33 @@ impl<D: Disk> PartitionLog<D> {
 
     /// Appends batches as the leader stored them, offsets and epochs included. Their CRCs are checked first
     /// (invariant A19); a batch cut off at the end of `batches` is left out. `None` when there was no whole batch.
+    ///
+    /// A log that is empty may begin within the first of them, because records were deleted up to there (DeleteRecords):
+    /// it takes in the whole batch, and begins where it did.
     pub fn append_as_follower(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {
+        match self.base_offset_before_start(batches) {
+            Some(base_offset) => {
+                let log_start_offset = self.log_start_offset();
+                self.truncate_fully_and_start_at(base_offset)?;
+                let appended = self.append_leaders_batches(batches, now)?;
+                self.advance_log_start_offset(log_start_offset)?;
+                Ok(appended)
+            }
+            None => self.append_leaders_batches(batches, now),
+        }
+    }
+
+    /// Where the first of the batches begins, when this log is empty and begins within it.
+    fn base_offset_before_start(&self, batches: &[u8]) -> Option<Offset> {
+        let log_start_offset = self.log_start_offset();
+        if log_start_offset != self.log_end_offset() {
+            return None;
+        }
+        let first = BatchHeader::parse(batches).ok()?;
+        (first.base_offset < log_start_offset && log_start_offset < first.next_offset()).then_some(first.base_offset)
+    }
+
+    fn append_leaders_batches(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {
         let headers = self.check_leaders_batches(batches)?;
         let (Some(first), Some(last)) = (headers.first(), headers.last()) else { return Ok(None) };
         let mut rest = batches;

@@ -402,6 +402,30 @@ fn a_follower_stores_what_the_leader_has() {
     assert!(matches!(again, Err(LogError::OffsetsNotContinuous { .. })), "{again:?}");
 }
 
+/// DeleteRecords may leave a leader a log that begins within a batch. Whoever copies it from there is sent all of that.
+#[test]
+fn a_follower_that_begins_within_a_batch_takes_the_whole_batch() {
+    let (mut leader, _) = open(&sim());
+    for n in 0..3 {
+        appended(&mut leader, &batch(Some((5, 4 * n)), 4, i64::from(n)), n);
+    }
+    leader.advance_log_start_offset(6).unwrap();
+    let sent = read_all(&leader.reader(), 6).concat();
+    let (mut follower, _) = open(&sim());
+    follower.truncate_fully_and_start_at(6).unwrap();
+    let info = follower.append_as_follower(&sent, NOW).unwrap().unwrap();
+    assert_eq!((info.base_offset, info.last_offset), (4, 11));
+    assert_eq!((follower.log_start_offset(), follower.log_end_offset()), (6, 12));
+    assert_eq!(read_all(&follower.reader(), 6).concat(), sent);
+    assert_eq!(follower.leader_epochs(), leader.leader_epochs());
+    let mut damaged = sent.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    let (mut follower, _) = open(&sim());
+    follower.truncate_fully_and_start_at(6).unwrap();
+    follower.append_as_follower(&damaged, NOW).unwrap_err();
+    assert_eq!(follower.log_start_offset(), follower.log_end_offset(), "there is nothing to be read");
+}
+
 #[test]
 fn a_follower_refuses_a_bad_crc() {
     let (mut leader, _) = open(&sim());
