@@ -6,13 +6,16 @@ use std::path::PathBuf;
 use ottla::model::ErrorCode;
 use ottla::protocol::{
     AlterPartitionReassignmentsRequest, CreatableReplicaAssignment, CreatableTopic, CreateTopicsRequest,
-    ElectLeadersRequest, ElectLeadersTopic, ListPartitionReassignmentsRequest, MetadataResponsePartition,
-    ReassignablePartition, ReassignableTopic,
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic, ElectLeadersRequest, ElectLeadersTopic,
+    ListPartitionReassignmentsRequest, MetadataResponsePartition, ReassignablePartition, ReassignableTopic,
 };
 
 use super::harness::{Cluster, Connection, Plan, eventually, ottla};
+use super::probe::{batch, end_offset, offset_at, produce};
 
 const TOPIC: &str = "moving";
+/// ListOffsets' name for the start of a log.
+const EARLIEST: i64 = -2;
 
 fn create_on(connection: &mut Connection, replicas: &[i32]) {
     let assignment = CreatableReplicaAssignment { partition_index: 0, broker_ids: replicas.to_vec() };
@@ -100,6 +103,28 @@ fn a_partition_moves_with_its_records_and_leaves_nothing_behind() {
         (moving(&mut connection).is_empty() && partition(&mut connection).replica_nodes == [1, 2]).then_some(())
     });
     assert_eq!(read(&cluster), written(50));
+}
+
+/// DeleteRecords may cut within a batch. A replica that begins there is sent the whole batch.
+#[test]
+fn a_partition_that_begins_within_a_batch_moves_like_any_other() {
+    let cluster = Cluster::start(3);
+    cluster.await_brokers(1, &[1, 2, 3]);
+    let mut connection = cluster.connect(1);
+    create_on(&mut connection, &[1]);
+    assert_eq!(produce(&mut connection, TOPIC, batch(&[b"0", b"1", b"2"])).error_code, ErrorCode::None);
+    let first = DeleteRecordsPartition { partition_index: 0, offset: 2 };
+    let topic = DeleteRecordsTopic { name: TOPIC.to_owned(), partitions: vec![first] };
+    let deleted = connection.send(1, &DeleteRecordsRequest { topics: vec![topic], timeout_ms: 30_000 });
+    assert_eq!(deleted.topics[0].partitions[0].low_watermark, 2);
+    write(&cluster, 3..5);
+    assert_eq!(reassign(&mut connection, Some(&[3])), ErrorCode::None);
+    eventually("the partition has moved", || {
+        (moving(&mut connection).is_empty() && partition(&mut connection).replica_nodes == [3]).then_some(())
+    });
+    let mut moved = cluster.connect(3);
+    assert_eq!(offset_at(&mut moved, TOPIC, EARLIEST).0, 2);
+    assert_eq!(end_offset(&mut moved, TOPIC), 5);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Ord for Scheduled {
 }
 
 /// What befell the messages.
-pub const MESSAGE_FAULTS: [&str; 17] = [
+pub const MESSAGE_FAULTS: [&str; 20] = [
     "message delayed",
     "message dropped",
     "message duplicated",
@@ -107,6 +107,9 @@ pub const MESSAGE_FAULTS: [&str; 17] = [
     "late copy of a message of a transaction",
     "producer that goes on beside its successor",
     "request of an earlier generation",
+    "records deleted from the beginning of a log",
+    "log that begins anew where its leader's begins",
+    "consumer sent on to where the log begins",
 ];
 
 /// Places in [`MESSAGE_FAULTS`].
@@ -128,6 +131,9 @@ pub mod count {
     pub const STRAGGLER: usize = 14;
     pub const ZOMBIE: usize = 15;
     pub const STRAY: usize = 16;
+    pub const DELETED: usize = 17;
+    pub const BEGUN_ANEW: usize = 18;
+    pub const SENT_ON: usize = 19;
 }
 
 /// The world around a node.
@@ -146,6 +152,7 @@ pub struct Context {
     pub awaited_markers: BTreeSet<u64>,
     network: Random,
     ghosts: Random,
+    pub deleting: Random,
     queue: BinaryHeap<Scheduled>,
     sequence: u64,
     requests: u64,
@@ -171,6 +178,7 @@ impl Context {
             healing: false,
             network: Random::stream(seed, "network"),
             ghosts: Random::stream(seed, "ghosts"),
+            deleting: Random::stream(seed, "deletions"),
             queue: BinaryHeap::new(),
             sequence: 0,
             requests: 0,

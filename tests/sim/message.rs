@@ -203,6 +203,7 @@ pub enum Message {
         error: ErrorCode,
         bytes: Bytes,
         aborted: Vec<AbortedTransaction>,
+        log_start_offset: Offset,
     },
     LatestOffset {
         request: u64,

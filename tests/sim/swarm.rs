@@ -38,6 +38,8 @@ pub struct Swarm {
     pub group_session_timeout_ms: u64,
     /// The members of the group process what they read: they write in transactions, which commit their offsets.
     pub processes: bool,
+    /// How often a leader deletes records from the beginning of its log, at each heartbeat.
+    pub deletes_per_mille: u64,
 }
 
 /// Rates of what befalls single messages and entries of the metadata log. All are 0 while the cluster heals.
@@ -146,6 +148,7 @@ impl Swarm {
             group_members: if random.per_mille(600) { 0 } else { random.between(2, 3) as usize },
             group_session_timeout_ms: random.log_between(300, 5_000),
             processes: false,
+            deletes_per_mille: 0,
         };
         let mut processing = Random::stream(seed, "processing");
         if processing.per_mille(250) {
@@ -156,6 +159,10 @@ impl Swarm {
             swarm.send_interval_ms = processing.log_between(20, 200);
             swarm.group_session_timeout_ms = processing.log_between(300, 1_500);
             swarm.request_timeout_ms = swarm.request_timeout_ms.min(400);
+        }
+        let mut deleting = Random::stream(seed, "deleting");
+        if deleting.per_mille(250) {
+            swarm.delete_records(&mut deleting);
         }
         // A transaction or a group of one partition shows little.
         if conduct.per_mille(500) && (swarm.has_transactions() || swarm.group_members > 0) {
@@ -169,6 +176,24 @@ impl Swarm {
         let largest_bytes = if swarm.group_members > 0 { 5_000 } else { 600 };
         swarm.segment_bytes = swarm.segment_bytes.max(3 * (swarm.value_bytes + 50) + 100).max(largest_bytes);
         swarm
+    }
+
+    /// Leaders delete records. Whoever copies what is left of such a log learns nothing of producers whose records are
+    /// all gone, as in Kafka: these send one batch at a time here, and nothing that comes late or twice. Groups begin
+    /// where they were, which must be there.
+    fn delete_records(&mut self, random: &mut Random) {
+        self.deletes_per_mille = random.log_between(20, 500);
+        (self.in_flight_max, self.group_members, self.processes) = (1, 0, false);
+        self.rates = Rates {
+            duplicate_per_mille: 0,
+            hold_per_mille: 0,
+            late_per_mille: 0,
+            client_death_per_mille: 0,
+            straggler_per_mille: 0,
+            zombie_per_mille: 0,
+            impatience_per_mille: 0,
+            ..self.rates.clone()
+        };
     }
 
     /// True when anybody writes in transactions.

@@ -140,7 +140,7 @@ impl<D: Disk> PartitionLog<D> {
     /// Where the first of the batches begins, when this log is empty and begins within it.
     fn base_offset_before_start(&self, batches: &[u8]) -> Option<Offset> {
         let log_start_offset = self.log_start_offset();
-        if log_start_offset != self.log_end_offset() {
+        if log_start_offset != self.log_end_offset() || mutant!("batch-across-the-start-refused") {
             return None;
         }
         let first = BatchHeader::parse(batches).ok()?;

@@ -236,7 +236,8 @@ impl Broker {
         let replica = Replica::new(index, log, high_watermark);
         let entries = replica.entries()?;
         ctx.note(|| format!("broker {} opens {index}: {} records, {report:?}", me.id, entries.len()));
-        ctx.oracle.opened(self.node, index, me.broker_epoch.0, entries, report.cut.is_some());
+        let start = replica.log_start_offset();
+        ctx.oracle.opened(self.node, index, me.broker_epoch.0, (start, entries), report.cut.is_some());
         ctx.oracle.flushed(self.node, index, replica.recovery_point());
         ctx.oracle.high_watermark(self.node, index, replica.high_watermark());
         Ok(replica)

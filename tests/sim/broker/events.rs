@@ -19,7 +19,7 @@ impl Broker {
         let outcome = match timer {
             Timer::Heartbeat => {
                 self.heartbeat(&mut process, ctx);
-                Ok(())
+                process.replicas.values_mut().try_for_each(|replica| replica.delete_records(&me, ctx))
             }
             Timer::Flush => {
                 ctx.timer(self.address(), ctx.swarm.flush_interval_ms, Timer::Flush);
@@ -143,7 +143,8 @@ impl Broker {
                 return self.unless_full(produced, ctx);
             }
             Message::Read { request, partition, offset, leader_epoch, committed } => {
-                let replica = process.replicas.get_mut(&partition);
+                let mut replica = process.replicas.get_mut(&partition);
+                let log_start_offset = replica.as_mut().map_or(-1, |replica| replica.log().log_start_offset());
                 let read = replica.map_or(Err(ErrorCode::NotLeaderOrFollower), |replica| {
                     replica.consume(offset, LeaderEpoch(leader_epoch), committed)
                 });
@@ -151,7 +152,7 @@ impl Broker {
                     Ok(read) => (ErrorCode::None, read),
                     Err(error) => (error, Default::default()),
                 };
-                ctx.send(self.address(), from, Message::ReadReply { request, error, bytes, aborted });
+                ctx.send(self.address(), from, Message::ReadReply { request, error, bytes, aborted, log_start_offset });
             }
             Message::LatestOffset { request, partition, leader_epoch, committed } => {
                 let replica = process.replicas.get_mut(&partition);

@@ -169,7 +169,7 @@ impl Broker {
         let Some(process) = &self.process else { return };
         for (index, replica) in &process.replicas {
             match replica.entries() {
-                Ok(entries) => ctx.oracle.compare(self.node, *index, &entries),
+                Ok(entries) => ctx.oracle.compare(self.node, *index, replica.log_start_offset(), &entries),
                 Err(_) if self.doom.is_some() || self.disk_fault => {}
                 Err(error) => ctx.oracle.fail("A11", format!("broker {} cannot read its log: {error}", self.id)),
             }

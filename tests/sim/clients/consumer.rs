@@ -8,7 +8,7 @@ use ottla::record::{Batch, Batches, EndTransactionMarker, Records, TransactionRe
 
 use super::{find_leader, send_interval};
 use crate::broker::Broker;
-use crate::context::{Context, Timer};
+use crate::context::{Context, Timer, count};
 use crate::message::{Address, Message};
 use crate::oracle::{Entry, entries_of};
 
@@ -68,9 +68,15 @@ impl Consumer {
 
     pub fn on_answer(&mut self, message: Message, ctx: &mut Context) {
         match message {
-            Message::ReadReply { request, error, bytes, aborted }
+            Message::ReadReply { request, error, bytes, aborted, log_start_offset }
                 if self.request.take_if(|r| *r == request).is_some() =>
             {
+                if error == ErrorCode::OffsetOutOfRange && self.position < log_start_offset {
+                    ctx.message_faults[count::SENT_ON] += 1;
+                    ctx.oracle.skipped(self.partition, self.position, log_start_offset);
+                    self.position = log_start_offset;
+                    return;
+                }
                 if error != ErrorCode::None {
                     self.leader = None;
                     return;

@@ -131,7 +131,7 @@ impl Client {
             (Client::Processor(processor), Message::GroupReply { request, answer }) => {
                 processor.on_group_answer(request, answer, brokers, ctx);
             }
-            (Client::Processor(processor), Message::ReadReply { request, error, bytes, aborted }) => {
+            (Client::Processor(processor), Message::ReadReply { request, error, bytes, aborted, .. }) => {
                 processor.on_read(request, error, &bytes, &aborted, brokers, ctx);
             }
             (Client::Member(member), Message::GroupReply { request, answer }) => {

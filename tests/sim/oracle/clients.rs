@@ -13,6 +13,7 @@ impl Oracle {
 
     /// A producer is told that its batch is in. Without `durable` (acks=1) nothing is promised.
     pub fn acknowledged(&mut self, batch: BatchId, base_offset: Offset, count: i64, durable: bool) {
+        self.answered.insert(batch);
         if !durable {
             return;
         }

@@ -4,7 +4,7 @@
 //! every log and the one true history of each partition, and checks the invariants by their names. The first
 //! violation ends the run.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 
 use ottla::metadata::{ClusterImage, PartitionImage};
@@ -33,6 +33,7 @@ macro_rules! check {
 }
 
 mod clients;
+mod deletions;
 mod groups;
 mod metadata;
 mod offsets;
@@ -179,6 +180,10 @@ pub struct Oracle {
     /// The partition that keeps what the coordinator of the group knows.
     group_partition: i32,
     highest_acked: Vec<Offset>,
+    /// How far leaders have deleted the records of each partition.
+    deleted_to: Vec<Offset>,
+    /// Batches whose producers have their answer.
+    answered: HashSet<BatchId>,
     pub records_acked: u64,
     image: ClusterImage,
     image_hashes: BTreeMap<i64, u64>,
@@ -221,6 +226,8 @@ impl Oracle {
             offsets: Offsets::default(),
             group_partition: swarm.group_partition(),
             highest_acked: vec![-1; partitions],
+            deleted_to: vec![0; partitions],
+            answered: HashSet::new(),
             records_acked: 0,
             image: ClusterImage::default(),
             image_hashes: BTreeMap::new(),

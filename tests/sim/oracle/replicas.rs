@@ -24,7 +24,18 @@ impl Oracle {
     }
 
     /// A replica's log was opened with this content; `damaged` when something had to be cut off.
-    pub fn opened(&mut self, node: usize, partition: i32, broker_epoch: i64, entries: Vec<Entry>, damaged: bool) {
+    pub fn opened(
+        &mut self,
+        node: usize,
+        partition: i32,
+        broker_epoch: i64,
+        (start, entries): (Offset, Vec<Entry>),
+        damaged: bool,
+    ) {
+        let mut entries = self.with_deleted(node, partition, start, entries);
+        self.recovered(node, partition, &entries);
+        let deleted = (self.deleted_to[partition as usize] as usize).min(entries.len());
+        entries[..deleted].copy_from_slice(&self.committed[partition as usize][..deleted]);
         let before = &self.shadows[node][partition as usize];
         if !before.unknown && damaged {
             self.fail(
@@ -38,7 +49,6 @@ impl Oracle {
             let (had, has) = (before.entries.len(), entries.len());
             self.fail("A17", format!("broker {} opened {partition} with {has} records, but had {had}: they differ although only the process ended", node + 1));
         }
-        self.recovered(node, partition, &entries);
         self.shadows[node][partition as usize] =
             Shadow { entries, flushed, broker_epoch, last_epoch: broker_epoch, given_up, ..Shadow::default() };
         self.check_complete(partition);
@@ -116,8 +126,11 @@ impl Oracle {
     }
 
     /// The shadow agrees with what lies on the disk.
-    pub fn compare(&mut self, node: usize, partition: i32, entries: &[Entry]) {
-        let same = self.shadows[node][partition as usize].entries == entries;
+    pub fn compare(&mut self, node: usize, partition: i32, start: Offset, entries: &[Entry]) {
+        let from = start.max(self.deleted_to[partition as usize]);
+        let entries = entries.get((from - start) as usize..).unwrap_or_default();
+        let own = &self.shadows[node][partition as usize].entries;
+        let same = own.get(from as usize..).unwrap_or_default() == entries;
         check!(self, "A11", same, "broker {}: the log of {partition} on disk is not what was appended", node + 1);
     }
 
@@ -135,6 +148,7 @@ impl Oracle {
         for (at, entry) in (offset as usize..).zip(entries) {
             self.write(node, partition, at, entry);
         }
+        self.forget_deleted(node, partition);
     }
 
     /// A replica's log was deleted: should it come back, it begins with nothing (A20).
@@ -167,7 +181,9 @@ impl Oracle {
         let shadow = &mut self.shadows[node][partition as usize];
         let gone: Vec<Entry> = shadow.entries.drain((end as usize).min(shadow.entries.len())..).collect();
         shadow.flushed = shadow.flushed.min(end);
-        let lost = (end as usize..).zip(&gone).find(|(at, entry)| committed.get(*at) == Some(*entry)).map(|(at, _)| at);
+        let deleted = self.deleted_to[partition as usize] as usize;
+        let mut kept = (end as usize..).zip(&gone).filter(|(at, _)| *at >= deleted);
+        let lost = kept.find(|(at, entry)| committed.get(*at) == Some(*entry)).map(|(at, _)| at);
         check!(
             self,
             "A17",

@@ -88,10 +88,12 @@ impl Replica {
                 FollowerEffect::ResetTo { offset } => {
                     ctx.note(|| format!("broker {} resets {} to {offset}", me.id, self.partition));
                     self.log.truncate_fully_and_start_at(offset)?;
-                    ctx.oracle.truncated(me.node, self.partition, offset, told_by);
+                    ctx.message_faults[count::BEGUN_ANEW] += 1;
+                    ctx.oracle.begins_anew(me.node, self.partition, offset, told_by);
                 }
                 FollowerEffect::AdvanceLogStart { offset } => {
                     self.log.advance_log_start_offset(offset)?;
+                    ctx.oracle.log_started(me.node, self.partition, self.log.log_start_offset());
                 }
                 FollowerEffect::SetHighWatermark { high_watermark } => {
                     self.high_watermark = high_watermark;
@@ -110,7 +112,11 @@ impl Replica {
             let mut entries = Vec::new();
             for batch in Batches::new(bytes) {
                 match batch {
-                    Ok(batch) if batch.header.next_offset() <= end => entries.extend(entries_of(&batch.header)),
+                    Ok(batch) if batch.header.next_offset() <= end => {
+                        // A log that begins within a batch lacks nothing of it but what was deleted.
+                        let deleted = (before - batch.header.base_offset).max(0) as usize;
+                        entries.extend(entries_of(&batch.header).skip(deleted));
+                    }
                     _ => break,
                 }
             }

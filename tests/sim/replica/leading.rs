@@ -276,6 +276,25 @@ impl Replica {
         self.answer_fetch(me, parked.from, parked.request, &parked.next, ctx)
     }
 
+    /// Deletes committed records that their producers need no answer for any more, as DeleteRecords does it. Logs of
+    /// coordinators are whole.
+    pub fn delete_records(&mut self, me: &Me, ctx: &mut Context) -> Result<(), LogError> {
+        let is_kept = self.leader_epoch().is_none() || self.partition >= ctx.swarm.partitions;
+        if is_kept || !ctx.deleting.per_mille(ctx.swarm.deletes_per_mille) {
+            return Ok(());
+        }
+        let (start, end) =
+            (self.log.log_start_offset(), ctx.oracle.deletable_to(self.partition).min(self.last_stable_offset()));
+        if start < end {
+            let offset = ctx.deleting.between(start as u64 + 1, end as u64) as Offset;
+            ctx.note(|| format!("broker {} deletes the records of {} below {offset}", me.id, self.partition));
+            ctx.message_faults[count::DELETED] += 1;
+            ctx.oracle.deletes_records(self.partition, offset);
+            self.log.advance_log_start_offset(offset)?;
+        }
+        Ok(())
+    }
+
     /// A broker is active under this epoch, or not any more.
     pub fn on_broker(&mut self, id: BrokerId, active: Option<BrokerEpoch>, me: &Me, ctx: &mut Context) {
         if let Role::Leading { machine, .. } = &mut self.role {
@@ -310,7 +329,7 @@ impl Replica {
     ) -> Result<(Bytes, Vec<AbortedTransaction>), ErrorCode> {
         self.check_leader_epoch(leader_epoch)?;
         let end = self.readable_end(committed);
-        if offset > self.log.log_end_offset() {
+        if offset > self.log.log_end_offset() || offset < self.log.log_start_offset() {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         if offset >= end {

@@ -26,7 +26,7 @@ use ottla::rpc::metadata::{
 };
 use ottla::transaction::{Producer, TransactionVersion};
 
-use crate::context::{Context, Timer};
+use crate::context::{Context, Timer, count};
 use crate::message::{Address, FetchAnswer, Message, ProducedBatch};
 use crate::oracle::{BatchId, Entry, entries_of};
 use crate::quorum::node_of;
@@ -133,6 +133,10 @@ impl Replica {
         self.high_watermark
     }
 
+    pub fn log_start_offset(&self) -> Offset {
+        self.log.log_start_offset()
+    }
+
     pub fn log_end_offset(&self) -> Offset {
         self.log.log_end_offset()
     }
@@ -144,7 +148,7 @@ impl Replica {
         }
     }
 
-    /// Everything in the log.
+    /// Everything in the log, from its start on.
     pub fn entries(&self) -> Result<Vec<Entry>, LogError> {
         let mut entries = Vec::new();
         let (mut offset, end) = (self.log.log_start_offset(), self.log.log_end_offset());
@@ -153,7 +157,9 @@ impl Replica {
             let before = offset;
             for batch in Batches::new(&bytes) {
                 let header = batch?.header;
-                entries.extend(entries_of(&header));
+                // The log may begin within a batch.
+                let gone = (offset - header.base_offset).max(0) as usize;
+                entries.extend(entries_of(&header).skip(gone));
                 offset = header.next_offset();
             }
             assert!(offset > before, "nothing can be read at {offset} although the log ends at {end}");
