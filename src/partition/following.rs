@@ -71,8 +71,8 @@ impl Replica {
         now: Wall,
     ) -> Result<(), LogError> {
         match effect {
-            FollowerEffect::Append => {
-                log.append_as_follower(records, now)?;
+            FollowerEffect::Append { leader_log_start_offset } => {
+                log.append_as_follower(records, leader_log_start_offset, now)?;
                 self.publish_log(log);
                 for effect in follower.on_append(log.log_start_offset(), log.log_end_offset()) {
                     self.carry_out(log, follower, effect, records, now)?;

@@ -78,7 +78,10 @@ pub enum LeaderAnswer {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum FollowerEffect {
     /// Append the records of the answer as they are, then tell [`Follower::on_append`].
-    Append,
+    Append {
+        /// Where the leader's log begins; it may be within the first of the batches.
+        leader_log_start_offset: Offset,
+    },
     /// Drop everything from `offset` on, and every leader epoch that begins there.
     TruncateTo {
         /// At most the log end offset; at least the log start offset.
@@ -154,7 +157,7 @@ impl Follower {
             LeaderAnswer::Records { high_watermark, log_start_offset } => {
                 self.leader_high_watermark = high_watermark;
                 self.leader_log_start_offset = log_start_offset;
-                vec![FollowerEffect::Append]
+                vec![FollowerEffect::Append { leader_log_start_offset: log_start_offset }]
             }
             LeaderAnswer::Diverging { .. } if mutant!("divergence-left-alone") => Vec::new(),
             LeaderAnswer::Diverging { .. } if mutant!("truncates-to-high-watermark") => {

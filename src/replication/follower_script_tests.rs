@@ -107,7 +107,7 @@ impl Runner {
         let asked = self.asked.ok_or("nothing was asked yet: use ask")?;
         let mut follower = self.follower.take().ok_or("no follower yet: use follow")?;
         let mut effects = follower.on_answer(&asked, answer, &self.log());
-        if effects.contains(&FollowerEffect::Append) {
+        if effects.iter().any(|effect| matches!(effect, FollowerEffect::Append { .. })) {
             if let Some(epoch) = epoch {
                 self.leader_epochs.assign(epoch, self.log_end_offset);
             }
@@ -121,7 +121,7 @@ impl Runner {
 
     fn carry_out(&mut self, effect: &FollowerEffect) -> String {
         match *effect {
-            FollowerEffect::Append => "append\n".to_owned(),
+            FollowerEffect::Append { .. } => "append\n".to_owned(),
             FollowerEffect::TruncateTo { offset } => {
                 self.log_end_offset = offset;
                 self.leader_epochs.truncate_from(offset);

@@ -122,29 +122,37 @@ impl<D: Disk> PartitionLog<D> {
     /// Appends batches as the leader stored them, offsets and epochs included. Their CRCs are checked first
     /// (invariant A19); a batch cut off at the end of `batches` is left out. `None` when there was no whole batch.
     ///
-    /// A log that is empty may begin within the first of them, because records were deleted up to there (DeleteRecords):
-    /// it takes in the whole batch, and begins where it did.
-    pub fn append_as_follower(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {
-        match self.base_offset_before_start(batches) {
+    /// A leader's log may begin within the first of them, because records were deleted up to there (DeleteRecords). When
+    /// this one ends there, all that it has was deleted, too: it takes in the whole batch, and begins where it ended.
+    pub fn append_as_follower(
+        &mut self,
+        batches: &[u8],
+        leader_log_start_offset: Offset,
+        now: Wall,
+    ) -> Result<Option<AppendInfo>, LogError> {
+        let log_end_offset = self.log_end_offset();
+        match self.base_offset_across_end(batches, leader_log_start_offset) {
             Some(base_offset) => {
-                let log_start_offset = self.log_start_offset();
+                // What is damaged changes nothing.
+                Batches::new(batches).try_for_each(|batch| batch?.verify_crc())?;
                 self.truncate_fully_and_start_at(base_offset)?;
                 let appended = self.append_leaders_batches(batches, now)?;
-                self.advance_log_start_offset(log_start_offset)?;
+                self.advance_log_start_offset(log_end_offset)?;
                 Ok(appended)
             }
             None => self.append_leaders_batches(batches, now),
         }
     }
 
-    /// Where the first of the batches begins, when this log is empty and begins within it.
-    fn base_offset_before_start(&self, batches: &[u8]) -> Option<Offset> {
-        let log_start_offset = self.log_start_offset();
-        if log_start_offset != self.log_end_offset() || mutant!("batch-across-the-start-refused") {
+    /// Where the first of the batches begins, when it lies on both sides of this log's end and nothing here is needed.
+    fn base_offset_across_end(&self, batches: &[u8], leader_log_start_offset: Offset) -> Option<Offset> {
+        let log_end_offset = self.log_end_offset();
+        let is_empty = self.log_start_offset() == log_end_offset;
+        if !(is_empty || leader_log_start_offset == log_end_offset) || mutant!("batch-across-the-start-refused") {
             return None;
         }
         let first = BatchHeader::parse(batches).ok()?;
-        (first.base_offset < log_start_offset && log_start_offset < first.next_offset()).then_some(first.base_offset)
+        (first.base_offset < log_end_offset && log_end_offset < first.next_offset()).then_some(first.base_offset)
     }
 
     fn append_leaders_batches(&mut self, batches: &[u8], now: Wall) -> Result<Option<AppendInfo>, LogError> {

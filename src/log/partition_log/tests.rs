@@ -390,40 +390,55 @@ fn a_follower_stores_what_the_leader_has() {
     let stored = read_all(&leader.reader(), 0);
     let (mut follower, _) = open(&sim());
     let fetched = stored.concat();
-    let info = follower.append_as_follower(&fetched[..fetched.len() - 1], NOW).unwrap().unwrap();
+    let info = follower.append_as_follower(&fetched[..fetched.len() - 1], 0, NOW).unwrap().unwrap();
     assert_eq!((info.base_offset, info.last_offset), (0, 18));
-    follower.append_as_follower(&stored[19], NOW).unwrap();
+    follower.append_as_follower(&stored[19], 0, NOW).unwrap();
     assert_eq!(read_all(&follower.reader(), 0), stored);
     assert!(follower.log.segments().len() > 1);
     assert_eq!(follower.leader_epochs(), leader.leader_epochs());
     assert_eq!(follower.describe_producers(), leader.describe_producers());
-    assert_eq!(follower.append_as_follower(&[], NOW).unwrap(), None);
-    let again = follower.append_as_follower(&stored[19], NOW);
+    assert_eq!(follower.append_as_follower(&[], 0, NOW).unwrap(), None);
+    let again = follower.append_as_follower(&stored[19], 0, NOW);
     assert!(matches!(again, Err(LogError::OffsetsNotContinuous { .. })), "{again:?}");
 }
 
-/// DeleteRecords may leave a leader a log that begins within a batch. Whoever copies it from there is sent all of that.
+/// DeleteRecords may leave a leader a log that begins within a batch. Whoever goes on there is sent all of that: one that had
+/// nothing, and one whose records were deleted, too.
 #[test]
-fn a_follower_that_begins_within_a_batch_takes_the_whole_batch() {
+fn a_follower_that_goes_on_within_a_batch_takes_the_whole_batch() {
     let (mut leader, _) = open(&sim());
     for n in 0..3 {
         appended(&mut leader, &batch(Some((5, 4 * n)), 4, i64::from(n)), n);
     }
     leader.advance_log_start_offset(6).unwrap();
     let sent = read_all(&leader.reader(), 6).concat();
-    let (mut follower, _) = open(&sim());
-    follower.truncate_fully_and_start_at(6).unwrap();
-    let info = follower.append_as_follower(&sent, NOW).unwrap().unwrap();
-    assert_eq!((info.base_offset, info.last_offset), (4, 11));
-    assert_eq!((follower.log_start_offset(), follower.log_end_offset()), (6, 12));
-    assert_eq!(read_all(&follower.reader(), 6).concat(), sent);
-    assert_eq!(follower.leader_epochs(), leader.leader_epochs());
     let mut damaged = sent.clone();
     *damaged.last_mut().unwrap() ^= 1;
+    let (mut empty, _) = open(&sim());
+    empty.truncate_fully_and_start_at(6).unwrap();
+    let (mut stale, _) = open(&sim());
+    appended(&mut stale, &batch(None, 6, 0), 0);
+    for mut follower in [empty, stale] {
+        follower.append_as_follower(&damaged, 6, NOW).unwrap_err();
+        let info = follower.append_as_follower(&sent, 6, NOW).unwrap().unwrap();
+        assert_eq!((info.base_offset, info.last_offset), (4, 11));
+        assert_eq!((follower.log_start_offset(), follower.log_end_offset()), (6, 12));
+        assert_eq!(read_all(&follower.reader(), 6).concat(), sent);
+        assert_eq!(follower.leader_epochs(), leader.leader_epochs());
+    }
+}
+
+/// A leader whose log begins elsewhere cannot mean that.
+#[test]
+fn a_follower_refuses_a_batch_across_its_end() {
+    let (mut leader, _) = open(&sim());
+    appended(&mut leader, &batch(None, 4, 0), 0);
     let (mut follower, _) = open(&sim());
-    follower.truncate_fully_and_start_at(6).unwrap();
-    follower.append_as_follower(&damaged, NOW).unwrap_err();
-    assert_eq!(follower.log_start_offset(), follower.log_end_offset(), "there is nothing to be read");
+    appended(&mut follower, &batch(None, 2, 0), 0);
+    let sent = read_all(&leader.reader(), 0).concat();
+    let refused = follower.append_as_follower(&sent, 0, NOW);
+    assert!(matches!(refused, Err(LogError::OffsetsNotContinuous { .. })), "{refused:?}");
+    assert_eq!(follower.log_end_offset(), 2);
 }
 
 #[test]
@@ -433,7 +448,7 @@ fn a_follower_refuses_a_bad_crc() {
     let mut bytes = read_all(&leader.reader(), 0).concat();
     *bytes.last_mut().unwrap() ^= 1;
     let (mut follower, _) = open(&sim());
-    assert!(matches!(follower.append_as_follower(&bytes, NOW), Err(LogError::Record(_))));
+    assert!(matches!(follower.append_as_follower(&bytes, 0, NOW), Err(LogError::Record(_))));
     assert_eq!(follower.log_end_offset(), 0);
 }
 

@@ -79,7 +79,9 @@ impl Replica {
         let told_by = follower.leader_epoch();
         for effect in effects {
             match effect {
-                FollowerEffect::Append => self.append_as_follower(bytes, me, ctx)?,
+                FollowerEffect::Append { leader_log_start_offset } => {
+                    self.append_as_follower(bytes, leader_log_start_offset, me, ctx)?;
+                }
                 FollowerEffect::TruncateTo { offset } => {
                     ctx.note(|| format!("broker {} truncates {} to {offset}", me.id, self.partition));
                     self.log.truncate_to(offset)?;
@@ -104,9 +106,15 @@ impl Replica {
         Ok(())
     }
 
-    fn append_as_follower(&mut self, bytes: &Bytes, me: &Me, ctx: &mut Context) -> Result<(), LogError> {
+    fn append_as_follower(
+        &mut self,
+        bytes: &Bytes,
+        leader_log_start_offset: Offset,
+        me: &Me,
+        ctx: &mut Context,
+    ) -> Result<(), LogError> {
         let before = self.log.log_end_offset();
-        self.log.append_as_follower(bytes, me.wall)?;
+        self.log.append_as_follower(bytes, leader_log_start_offset, me.wall)?;
         let end = self.log.log_end_offset();
         if end > before {
             let mut entries = Vec::new();
