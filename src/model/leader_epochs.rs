@@ -78,20 +78,13 @@ impl LeaderEpochs {
         before != self.entries.len()
     }
 
-    /// Forgets what lies wholly below `start_offset`: the entry that covers it moves up to it.
-    /// True when the table changed.
+    /// Records below `start_offset` are deleted: forgets their epochs, but that of the last of them, and where it began. By
+    /// it a replica is known whose log ends there and holds something else. True when the table changed.
     pub fn advance_start(&mut self, start_offset: Offset) -> bool {
-        let covering = self.entries.iter().rposition(|entry| entry.start_offset <= start_offset);
-        let Some(covering) = covering else { return false };
-        let moved = self.entries.get(covering).is_some_and(|entry| entry.start_offset < start_offset);
-        if covering == 0 && !moved {
-            return false;
-        }
-        self.entries.drain(..covering);
-        if let Some(first) = self.entries.first_mut() {
-            first.start_offset = start_offset;
-        }
-        true
+        let last = self.entries.iter().rposition(|entry| entry.start_offset < start_offset);
+        let gone = last.map_or(0, |last| if mutant!("deleted-epochs-are-forgotten") { last + 1 } else { last });
+        self.entries.drain(..gone);
+        gone > 0
     }
 
     /// Forgets all entries.
@@ -136,10 +129,13 @@ mod tests {
     #[test]
     fn truncation_and_start() {
         let mut epochs = table(&[(1, 0), (2, 10), (3, 20)]);
-        assert!(epochs.advance_start(15));
-        assert_eq!(epochs, table(&[(2, 15), (3, 20)]));
+        assert!(!epochs.advance_start(10), "record 9 is of the first epoch");
+        assert!(epochs.advance_start(11));
+        assert_eq!(epochs, table(&[(2, 10), (3, 20)]));
+        assert!(!epochs.advance_start(20), "record 19 is of the second epoch");
         assert!(epochs.truncate_from(20));
-        assert_eq!(epochs, table(&[(2, 15)]));
+        assert_eq!(epochs, table(&[(2, 10)]));
         assert!(!epochs.truncate_from(20));
+        assert!(!epochs.advance_start(99));
     }
 }

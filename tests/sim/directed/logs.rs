@@ -142,3 +142,22 @@ pub fn a_start_that_is_killed_behind_a_clean_stop() -> Verdict {
     disk.crash(None);
     must(start("third")?.is_none(), "after a power cut the page cache of an earlier boot vouches for the logs")
 }
+
+/// A producer's batch reached one replica, in epoch 0. Another one led without it, in epoch 5, and deleted what it had below
+/// the end of the first. If the first one could go on there it would remember the batch, and call it committed when the
+/// producer sends it again.
+pub fn a_log_of_records_that_were_deleted_elsewhere() -> Verdict {
+    let (mut stale, _) = open(&new_disk());
+    must(append(&mut stale, &batch(0, 0, b"lost", false), None)?, "the batch is refused")?;
+    let (mut leader, _) = open(&new_disk());
+    let later = LeaderEpoch(5);
+    leader.assign_leader_epoch_start(later).map_err(|error| error.to_string())?;
+    let mut other = BatchBuilder::new();
+    other.append(NOW.0, None, Some(b"other"), &[]);
+    let other = other.build();
+    let header = BatchHeader::parse(&other).map_err(|error| error.to_string())?;
+    leader.append_as_leader(&other, &header, later, None, NOW).map_err(|error| error.to_string())?;
+    leader.advance_log_start_offset(1).map_err(|error| error.to_string())?;
+    let parts = leader.divergence(EPOCH, stale.log_end_offset());
+    must(parts.is_some_and(|(_, end_offset)| end_offset == 0), "a log with nothing in common goes on as if it had all")
+}

@@ -68,6 +68,12 @@ pub const SCRIPTS: &[Script] = &[
         "a start that is killed behind a clean stop",
         logs::a_start_that_is_killed_behind_a_clean_stop,
     ),
+    script(
+        "deleted-epochs-are-forgotten",
+        "A1",
+        "a log of records that were deleted elsewhere",
+        logs::a_log_of_records_that_were_deleted_elsewhere,
+    ),
     script("half-a-batch-stays", "A12", "a full disk and a kill", logs::a_full_disk_and_a_kill),
     script(
         "former-coordinator-accepted",
