@@ -70,6 +70,7 @@ const MUTANTS: &[(&str, &str)] = &[
     ("recovery-forgets-epochs", "recovery does not rebuild the leader epochs"),
     ("half-a-batch-stays", "a failed write leaves half a batch behind"),
     ("deleted-epochs-are-forgotten", "nobody knows any more of which epoch the deleted records were"),
+    ("epochs-outlive-a-reset", "epochs of a log that began anew come back with the next start"),
     ("batch-across-the-start-refused", "a log that begins within a batch cannot be copied from there"),
     ("damaged-tail-counts-as-whole", "a log that is cut at a damaged batch counts as one that lost nothing"),
     ("cut-short-append-counts-as-damage", "a kill in the midst of an append counts as a loss"),

@@ -3,7 +3,9 @@
 use crate::model::{Monotonic, Offset, Wall};
 
 use super::super::LogError;
+use super::super::checkpoint::format_leader_epochs;
 use super::super::disk::Disk;
+use super::super::file_names::LEADER_EPOCH_CHECKPOINT;
 use super::super::retention::{SegmentFacts, deletable};
 use super::{PartitionLog, RetentionOutcome};
 
@@ -46,6 +48,13 @@ impl<D: Disk> PartitionLog<D> {
         self.log.reset_to(offset)?;
         self.leader_epochs.clear();
         self.leader_epochs_changed();
+        // Before the recovery point rises again, below which nobody looks: epochs of what is gone would count as those of
+        // what the leader has deleted.
+        if !mutant!("epochs-outlive-a-reset") {
+            let path = self.log.path().join(LEADER_EPOCH_CHECKPOINT);
+            let text = format_leader_epochs(&self.leader_epochs);
+            self.log.disk().write_atomically(&path, text.as_bytes()).map_err(LogError::io("write", path))?;
+        }
         self.producers.clear();
         self.ended_transactions.clear();
         self.directory.set_log_start_offset(&self.partition, offset);

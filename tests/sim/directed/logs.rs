@@ -21,16 +21,24 @@ const PRODUCER: ProducerId = ProducerId(7);
 fn new_disk() -> SimDisk {
     let disk = SimDisk::new();
     disk.create_dir(Path::new(DATA)).expect("a new disk takes a directory");
+    disk.sync_dir(Path::new("/")).expect("a new disk syncs");
     disk
+}
+
+fn directory(disk: &SimDisk) -> DataDirectory<SimDisk> {
+    let pool = Arc::new(FilePool::new(disk.clone(), 20));
+    DataDirectory::open(pool, Path::new(DATA)).expect("the directory is there")
 }
 
 /// Opens the log, and tells whether something had to be cut off.
 fn open(disk: &SimDisk) -> (PartitionLog<SimDisk>, bool) {
-    let pool = Arc::new(FilePool::new(disk.clone(), 20));
-    let directory = DataDirectory::open(pool, Path::new(DATA)).expect("the directory is there");
+    open_in(&directory(disk))
+}
+
+fn open_in(directory: &DataDirectory<SimDisk>) -> (PartitionLog<SimDisk>, bool) {
     let partition = TopicPartition::new("t", 0);
     let config = Arc::new(LogConfig::default());
-    let (log, report) = PartitionLog::open(&directory, partition, None, config, false, NOW).expect("the log opens");
+    let (log, report) = PartitionLog::open(directory, partition, None, config, false, NOW).expect("the log opens");
     (log, report.cut.is_some())
 }
 
@@ -160,4 +168,23 @@ pub fn a_log_of_records_that_were_deleted_elsewhere() -> Verdict {
     leader.advance_log_start_offset(1).map_err(|error| error.to_string())?;
     let parts = leader.divergence(EPOCH, stale.log_end_offset());
     must(parts.is_some_and(|(_, end_offset)| end_offset == 0), "a log with nothing in common goes on as if it had all")
+}
+
+/// A log begins anew where its leader's begins. The checkpoints are written for another partition, then the power fails: what
+/// it knew of epochs before must not count for what the leader has deleted.
+pub fn a_log_that_begins_anew_before_the_power_fails() -> Verdict {
+    let disk = new_disk();
+    let data = directory(&disk);
+    let (mut log, _) = open_in(&data);
+    must(append(&mut log, &batch(0, 0, b"other", false), None)?, "the batch is refused")?;
+    let step = |done: Result<(), ottla::log::LogError>| done.map_err(|error| error.to_string());
+    step(log.flush())?;
+    step(data.write_checkpoints())?;
+    step(log.truncate_fully_and_start_at(5))?;
+    step(data.write_checkpoints())?;
+    drop(log);
+    disk.crash(None);
+    let (log, _) = open(&disk);
+    let known = log.leader_epochs().entries();
+    must(known.is_empty(), &format!("a log without records has a history: {known:?}"))
 }

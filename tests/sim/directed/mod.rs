@@ -74,6 +74,12 @@ pub const SCRIPTS: &[Script] = &[
         "a log of records that were deleted elsewhere",
         logs::a_log_of_records_that_were_deleted_elsewhere,
     ),
+    script(
+        "epochs-outlive-a-reset",
+        "A7",
+        "a log that begins anew before the power fails",
+        logs::a_log_that_begins_anew_before_the_power_fails,
+    ),
     script("half-a-batch-stays", "A12", "a full disk and a kill", logs::a_full_disk_and_a_kill),
     script(
         "former-coordinator-accepted",
