@@ -172,7 +172,9 @@ impl Producer {
     /// A producer without idempotence does not try again.
     fn drop_one(&mut self, at: usize, error: ErrorCode, brokers: &[Broker], ctx: &mut Context) {
         let Some(dropped) = self.window.remove(at) else { return };
-        if error == ErrorCode::NotEnoughReplicas && dropped.attempts == 1 && ctx.rates.duplicate_per_mille == 0 {
+        // Where messages come twice, another copy may have been taken in: also one sent before the cluster healed.
+        let comes_once = ctx.swarm.rates.duplicate_per_mille == 0;
+        if error == ErrorCode::NotEnoughReplicas && dropped.attempts == 1 && comes_once {
             ctx.oracle.refused(dropped.batch.id);
         }
         if let Some((leader, _)) = find_leader(self.partition, brokers, ctx) {
