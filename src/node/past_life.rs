@@ -51,11 +51,18 @@ pub(super) fn take(directories: &mut DataDirectories, is_controller: bool) -> Re
     Ok(Left { log_dirs: log_dirs.collect(), broker_epoch: PastLife::whole_since(&lives), start_number })
 }
 
-/// Numbers this start, in every directory: any of them may be missing at the next one.
+/// Numbers this start, in every directory: any of them may be missing at the next one. A disk that has no room for it must
+/// not keep the broker from starting: without a number of its own the next start counts as this one.
 fn number_start(directories: &mut DataDirectories) -> Result<StartNumber, DirectoryError> {
     let last = directories.look(|directory| Ok(StartMarker::read(&OsDisk, directory.path())?))?;
     let marker = StartMarker::following(last);
-    directories.look(|directory| Ok(marker.write(&OsDisk, directory.path())?))?;
+    directories.look(|directory| match marker.write(&OsDisk, directory.path()) {
+        Err(error) if error.is_out_of_space() => {
+            tracing::warn!("the number of this start is not noted: {error}; make room on the disk");
+            Ok(())
+        }
+        written => Ok(written?),
+    })?;
     Ok(marker.start_number)
 }
 
