@@ -20,7 +20,10 @@ impl Oracle {
     pub fn deletes_records(&mut self, partition: i32, start: Offset) {
         let deleted_to = &mut self.deleted_to[partition as usize];
         *deleted_to = start.max(*deleted_to);
-        (0..self.shadows.len()).for_each(|node| self.forget_deleted(node, partition));
+        for shadows in &mut self.shadows {
+            let entries = &mut shadows[partition as usize].entries;
+            forget_deleted(entries, &self.committed[partition as usize], *deleted_to);
+        }
     }
 
     /// A replica's log begins at `start` now: nothing is gone that no leader has deleted.
@@ -65,16 +68,14 @@ impl Oracle {
         entries
     }
 
-    /// What the replica has of deleted records is no matter.
-    pub(super) fn forget_deleted(&mut self, node: usize, partition: i32) {
-        let deleted = self.deleted_to[partition as usize] as usize;
-        let entries = &mut self.shadows[node][partition as usize].entries;
-        let known = deleted.min(entries.len());
-        entries[..known].copy_from_slice(&self.committed[partition as usize][..known]);
-    }
-
     fn committed_below(&self, partition: i32, start: Offset) -> Vec<Entry> {
         let committed = &self.committed[partition as usize];
         committed[..(start as usize).min(committed.len())].to_vec()
     }
+}
+
+/// What a replica has of the records below `deleted_to` is no matter.
+pub(super) fn forget_deleted(entries: &mut [Entry], committed: &[Entry], deleted_to: Offset) {
+    let deleted = (deleted_to as usize).min(entries.len());
+    entries[..deleted].copy_from_slice(&committed[..deleted]);
 }

@@ -1,5 +1,6 @@
 //! What replicas do to their logs, and how far they are committed.
 
+use super::deletions::forget_deleted;
 use super::*;
 
 impl Oracle {
@@ -34,8 +35,7 @@ impl Oracle {
     ) {
         let mut entries = self.with_deleted(node, partition, start, entries);
         self.recovered(node, partition, &entries);
-        let deleted = (self.deleted_to[partition as usize] as usize).min(entries.len());
-        entries[..deleted].copy_from_slice(&self.committed[partition as usize][..deleted]);
+        forget_deleted(&mut entries, &self.committed[partition as usize], self.deleted_to[partition as usize]);
         let before = &self.shadows[node][partition as usize];
         if !before.unknown && damaged {
             self.fail(
@@ -148,7 +148,8 @@ impl Oracle {
         for (at, entry) in (offset as usize..).zip(entries) {
             self.write(node, partition, at, entry);
         }
-        self.forget_deleted(node, partition);
+        let own = &mut self.shadows[node][partition as usize].entries;
+        forget_deleted(own, &self.committed[partition as usize], self.deleted_to[partition as usize]);
     }
 
     /// A replica's log was deleted: should it come back, it begins with nothing (A20).
