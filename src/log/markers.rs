@@ -24,7 +24,8 @@ const START: &str = ".ottla_start";
 const VERSION: i32 = 0;
 
 /// The mark of a clean stop: all logs were flushed and their recovery points written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct CleanShutdown {
     /// The broker epoch that stopped.
     pub broker_epoch: BrokerEpoch,
@@ -32,7 +33,8 @@ pub struct CleanShutdown {
 
 /// The mark of a run. Found at a start under the same boot id, it says that the page cache survived the process
 /// (invariant A12).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct RunMarker {
     /// The broker epoch that runs.
     pub broker_epoch: BrokerEpoch,
@@ -41,46 +43,30 @@ pub struct RunMarker {
 }
 
 /// The number of the last start on a data directory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct StartMarker {
     /// Which start it was.
     pub start_number: StartNumber,
 }
 
+/// A marker as it stands in its file.
 #[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CleanShutdownContent {
+struct Versioned<T> {
     version: i32,
-    broker_epoch: BrokerEpoch,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RunContent {
-    version: i32,
-    broker_epoch: BrokerEpoch,
-    boot_id: String,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StartContent {
-    version: i32,
-    start_number: StartNumber,
+    #[serde(flatten)]
+    marker: T,
 }
 
 impl CleanShutdown {
     /// Reads the marker; `None` when there is none or it cannot be understood.
     pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
-        let content: Option<CleanShutdownContent> = read(disk, &directory.join(CLEAN_SHUTDOWN))?;
-        let content = content.filter(|content| content.version == VERSION);
-        Ok(content.map(|content| Self { broker_epoch: content.broker_epoch }))
+        read(disk, &directory.join(CLEAN_SHUTDOWN))
     }
 
     /// Writes it, durably.
     pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let content = CleanShutdownContent { version: VERSION, broker_epoch: self.broker_epoch };
-        write(disk, &directory.join(CLEAN_SHUTDOWN), &content)
+        write(disk, &directory.join(CLEAN_SHUTDOWN), self)
     }
 
     /// Removes it, durably. No marker is no error.
@@ -92,15 +78,12 @@ impl CleanShutdown {
 impl RunMarker {
     /// Reads the marker; `None` when there is none or it cannot be understood.
     pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
-        let content: Option<RunContent> = read(disk, &directory.join(RUN))?;
-        let content = content.filter(|content| content.version == VERSION);
-        Ok(content.map(|content| Self { broker_epoch: content.broker_epoch, boot_id: content.boot_id }))
+        read(disk, &directory.join(RUN))
     }
 
     /// Writes it, durably.
     pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let content = RunContent { version: VERSION, broker_epoch: self.broker_epoch, boot_id: self.boot_id.clone() };
-        write(disk, &directory.join(RUN), &content)
+        write(disk, &directory.join(RUN), self)
     }
 
     /// Has it vouch for nothing, durably: the directory stays one that was in use.
@@ -117,9 +100,7 @@ impl RunMarker {
 impl StartMarker {
     /// Reads the marker; `None` when there is none or it cannot be understood.
     pub fn read(disk: &impl Disk, directory: &Path) -> Result<Option<Self>, LogError> {
-        let content: Option<StartContent> = read(disk, &directory.join(START))?;
-        let content = content.filter(|content| content.version == VERSION);
-        Ok(content.map(|content| Self { start_number: content.start_number }))
+        read(disk, &directory.join(START))
     }
 
     /// The marker of the start behind all of these, each from another directory of one broker.
@@ -131,22 +112,24 @@ impl StartMarker {
 
     /// Writes it, durably.
     pub fn write(&self, disk: &impl Disk, directory: &Path) -> Result<(), LogError> {
-        let content = StartContent { version: VERSION, start_number: self.start_number };
-        write(disk, &directory.join(START), &content)
+        write(disk, &directory.join(START), self)
     }
 }
 
 /// A marker that cannot be understood is no marker: the stop counts as unclean, which is always safe.
 fn read<T: DeserializeOwned>(disk: &impl Disk, path: &Path) -> Result<Option<T>, LogError> {
     match disk.read(path) {
-        Ok(content) => Ok(serde_json::from_slice(&content).ok()),
+        Ok(content) => {
+            let read: Option<Versioned<T>> = serde_json::from_slice(&content).ok();
+            Ok(read.filter(|read| read.version == VERSION).map(|read| read.marker))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::io("read", path)(error)),
     }
 }
 
-fn write(disk: &impl Disk, path: &Path, content: &impl Serialize) -> Result<(), LogError> {
-    let text = serde_json::to_vec(content).expect("numbers and text always serialize");
+fn write(disk: &impl Disk, path: &Path, marker: &impl Serialize) -> Result<(), LogError> {
+    let text = serde_json::to_vec(&Versioned { version: VERSION, marker }).expect("numbers and text always serialize");
     disk.write_atomically(path, &text).map_err(LogError::io("write", path))
 }
 
@@ -183,6 +166,7 @@ mod tests {
         assert_eq!(RunMarker::read(&disk, directory).unwrap(), Some(run));
         assert_eq!(StartMarker::read(&disk, directory).unwrap(), Some(start));
         assert_eq!(disk.read(&directory.join(CLEAN_SHUTDOWN)).unwrap(), br#"{"version":0,"brokerEpoch":42}"#);
+        assert_eq!(disk.read(&directory.join(START)).unwrap(), br#"{"version":0,"startNumber":44}"#);
         CleanShutdown::remove(&disk, directory).unwrap();
         disk.crash(None);
         assert_eq!(CleanShutdown::read(&disk, directory).unwrap(), None);
